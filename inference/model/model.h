@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model that is ready to run: mapped weights bound to layers, tokenizer,
+// threads. Runs from GGUF and straight from the published files; weights are
+// used where they are mapped and never copied to the heap as a whole.
+// Tested by tests/inference/model/model_test.cc against golden outputs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "inference/text/tokenizer.h"
+#include "verify/base/result.h"
+#include "verify/structure/model_config.h"
+
+namespace inference {
+
+struct ModelOptions {
+  size_t num_threads = 0;  // 0: all processors
+};
+
+// What a forward pass shows of itself; called on the thread that runs it.
+class ForwardObserver {
+ public:
+  virtual ~ForwardObserver() = default;
+  // The residual stream after `layer` (0-based; -1: the embedding; num_layers:
+  // after the last norm) for `num_tokens` tokens: [num_tokens, dim].
+  virtual void OnLayer(int64_t layer, std::span<const float> hidden,
+                       size_t num_tokens) = 0;
+  // Which experts each token goes to: [num_tokens, k], best first, with their
+  // weights of the same shape.
+  virtual void OnExperts(int64_t layer, std::span<const uint32_t> experts,
+                         std::span<const float> weights, size_t num_tokens,
+                         size_t k) = 0;
+};
+
+class KvCache;
+
+// Thread-compatible; several Sessions may share a Model on one thread at a
+// time.
+class Model {
+ public:
+  // `path`: a GGUF file, or a folder or weights file as Checkpoint::Open takes
+  // it, with configuration and tokenizer beside it.
+  // Errors: those of the readers; kCorrupt (structure does not fit the
+  // configuration, id E-STRUCTURE), kUnsupported (dtype or family).
+  static verify::Result<std::unique_ptr<Model>> Load(
+      const std::string& path, const ModelOptions& options);
+  ~Model();
+
+  const verify::ModelConfig& config() const;
+  const Tokenizer& tokenizer() const;
+  // "bf16", "q8_0": what most weights are.
+  std::string weight_type() const;
+  uint64_t weight_bytes() const;
+
+ private:
+  friend class Session;
+  struct Impl;
+  explicit Model(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// One sequence being run: its KV cache and position. The model must outlive
+// it. One thread.
+class Session {
+ public:
+  // `max_tokens`: positions that the sequence may reach; memory grows with it
+  // (at most the sliding window where the model has one).
+  // Errors: kInvalidArgument (0), kLimit (more than memory can hold).
+  static verify::Result<Session> Create(const Model& model,
+                                        uint64_t max_tokens);
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+  ~Session();
+
+  // Appends tokens and computes the logits of the last one. Errors:
+  // kInvalidArgument (no token, an id outside the vocabulary), kLimit (the
+  // sequence would pass max_tokens).
+  verify::Result<void> Append(std::span<const TokenId> tokens,
+                              ForwardObserver* observer = nullptr);
+
+  // [vocab_size], of the last appended token; valid until the next Append.
+  std::span<const float> logits() const;
+  uint64_t position() const;
+  // Forgets all tokens from `position` on (prefix reuse between turns).
+  // Requires position <= this->position(); with a sliding window that has
+  // wrapped, only 0 or the current position: then false is returned.
+  bool Rewind(uint64_t position);
+
+ private:
+  struct Impl;
+  explicit Session(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace inference

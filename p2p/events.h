@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// All that p2p reports while it works: plain structs, no library types.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "p2p/info_hash.h"
+
+namespace p2p {
+
+enum class TransferStage { kMetadata, kDownload, kFlush, kSeed };
+
+struct TransferProgress {
+  TransferStage stage = TransferStage::kMetadata;
+  uint64_t done_bytes = 0;   // verified piece by piece
+  uint64_t total_bytes = 0;  // 0 before the metadata
+  double down_bytes_per_s = 0;
+  double up_bytes_per_s = 0;
+  uint64_t uploaded_bytes = 0;
+  int num_peers = 0;
+  int num_seeds = 0;
+  double availability = 0;   // copies in the swarm
+  uint32_t pieces_done = 0;
+  std::string item;          // path of the file that grows, or empty
+};
+
+struct PlanFile {
+  std::string path;  // relative, "/" between parts
+  uint64_t size_bytes = 0;
+};
+
+// Known once the metadata is here (or the .torrent was given).
+struct TransferPlan {
+  std::string name;
+  InfoHashes info_hashes;
+  std::string magnet;
+  uint64_t total_bytes = 0;
+  uint64_t piece_length = 0;
+  uint32_t num_pieces = 0;
+  std::vector<PlanFile> files;
+  uint64_t resume_bytes = 0;  // already here
+};
+
+// A remark that does not stop the transfer: a tracker that failed, a peer that
+// was banned, a magnet that was repaired.
+struct TransferNotice {
+  std::string code;  // UPPER_SNAKE
+  std::string message;
+  std::string hint;
+};
+
+// Called on the thread that runs the transfer, never under a lock.
+class TransferSink {
+ public:
+  virtual ~TransferSink() = default;
+  virtual void OnPlan(const TransferPlan& plan) = 0;
+  virtual void OnProgress(const TransferProgress& progress) = 0;
+  virtual void OnNotice(const TransferNotice& notice) = 0;
+  // A port is open: "127.0.0.1:6881".
+  virtual void OnListen(const std::string& endpoint) = 0;
+};
+
+}  // namespace p2p

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every digest that is wanted of many files, in one read of each file.
+// Tested by tests/verify/digest/hash_engine_test.cc.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "verify/base/progress.h"
+#include "verify/base/result.h"
+
+namespace verify {
+
+using Md5Digest = std::array<std::byte, 16>;
+using Sha1Digest = std::array<std::byte, 20>;
+using Sha256Digest = std::array<std::byte, 32>;
+
+// The payload as BitTorrent v1 sees it: files (and pads of zeros) one after
+// the other, cut into pieces.
+struct HashFile {
+  std::string path;        // empty: a pad of `size_bytes` zeros
+  uint64_t size_bytes = 0; // expected; what is missing hashes as absent
+  bool want_md5 = false;
+  bool want_sha256 = true;
+  bool want_merkle = false;  // BEP 52 pieces root
+};
+
+struct HashRequest {
+  std::vector<HashFile> files;
+  // 0: no pieces. Else `piece_digests` are the expected SHA-1s, or empty to
+  // compute them (publish).
+  uint64_t piece_length = 0;
+  std::vector<Sha1Digest> piece_digests;
+  size_t num_threads = 0;  // 0: all processors
+};
+
+enum class FileState { kOk, kMissing, kWrongSize, kUnreadable };
+
+struct FileDigests {
+  FileState state = FileState::kOk;
+  uint64_t actual_size_bytes = 0;
+  std::string error;  // for kUnreadable
+  std::optional<Md5Digest> md5;
+  std::optional<Sha256Digest> sha256;
+  std::optional<Sha256Digest> merkle_root;
+};
+
+struct HashOutcome {
+  std::vector<FileDigests> files;      // as in the request
+  std::vector<Sha1Digest> piece_digests;  // computed; all zero where unreadable
+  std::vector<uint32_t> bad_pieces;    // ascending; only with expected digests
+  uint64_t bytes_read = 0;
+};
+
+// Reads every file once, in large blocks, on all threads; memory is bounded
+// whatever the sizes. Pieces that cross files are hashed right. A missing,
+// short or unreadable file is an outcome, not an error.
+// Errors: kInvalidArgument (counts that do not fit the sizes), kCancelled.
+Result<HashOutcome> HashFiles(const HashRequest& request,
+                              const CancelToken& cancel,
+                              ProgressSink* progress);
+
+}  // namespace verify

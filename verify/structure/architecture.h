@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one table of tensors: per family every tensor, its name in each scheme
+// and its shape as a function of ModelConfig. The structure check, the weight
+// binding and the converter all read it.
+// Tested by tests/verify/structure/architecture_test.cc.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "verify/structure/model_config.h"
+
+namespace verify {
+
+enum class TensorRole {
+  kTokenEmbedding,  // [vocab, dim]
+  kOutputNorm,      // [dim]
+  kOutput,          // [vocab, dim]
+  kAttentionNorm,   // [dim]
+  kAttentionQ,      // [num_heads * head_dim, dim]
+  kAttentionK,      // [num_kv_heads * head_dim, dim]
+  kAttentionV,      // [num_kv_heads * head_dim, dim]
+  kAttentionOut,    // [dim, num_heads * head_dim]
+  kFfnNorm,         // [dim]
+  kRouter,          // [num_experts, dim]
+  kFfnGate,         // w1 [ff_dim, dim]; merged experts [num_experts, ff, dim]
+  kFfnDown,         // w2 [dim, ff_dim]; merged [num_experts, dim, ff]
+  kFfnUp,           // w3 [ff_dim, dim]; merged [num_experts, ff, dim]
+};
+
+struct TensorSpec {
+  TensorRole role = TensorRole::kTokenEmbedding;
+  int64_t layer = -1;   // -1: not of a layer
+  int64_t expert = -1;  // -1: not of one expert (dense, or merged)
+  std::string name;     // in the scheme asked for
+  std::vector<uint64_t> shape;
+};
+
+// Every tensor of the model in the order of a forward pass, named by `scheme`.
+// GGUF merges the experts of a layer into one tensor; the others do not.
+// With tied embeddings there is no kOutput.
+std::vector<TensorSpec> ExpectedTensors(const ModelConfig& config,
+                                        NameScheme scheme);
+
+// The name of one tensor. Requires a role that the family has.
+std::string TensorName(NameScheme scheme, TensorRole role, int64_t layer,
+                       int64_t expert);
+
+// The scheme that the names of a checkpoint follow; nothing if mixed or
+// unknown.
+std::optional<NameScheme> DetectNameScheme(const TensorTable& tensors);
+
+}  // namespace verify
