@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,7 +44,9 @@ struct TensorSpec {
 std::vector<TensorSpec> ExpectedTensors(const ModelConfig& config,
                                         NameScheme scheme);
 
-// The name of one tensor. Requires a role that the family has.
+// The name of one tensor; `layer` and `expert` -1 where it has none. With an
+// expert in GGUF it is the merged tensor that holds all experts of the layer.
+// Requires a role that the family has.
 std::string TensorName(NameScheme scheme, TensorRole role, int64_t layer,
                        int64_t expert);
 

@@ -25,10 +25,10 @@ enum class RopeStyle {
 enum class NameScheme { kMistral, kHuggingFace, kGguf };
 
 struct ModelConfig {
-  uint64_t dim = 0;         // width of the residual stream
+  uint64_t dim = 0;  // width of the residual stream
   uint64_t num_layers = 0;
   uint64_t head_dim = 0;
-  uint64_t ff_dim = 0;      // of one expert in a mixture
+  uint64_t ff_dim = 0;  // of one expert in a mixture
   uint64_t num_heads = 0;
   uint64_t num_kv_heads = 0;
   uint64_t vocab_size = 0;
@@ -37,7 +37,7 @@ struct ModelConfig {
   std::optional<uint64_t> sliding_window;  // keys seen, self included
   uint64_t num_experts = 0;                // 0: dense
   uint64_t num_experts_per_token = 0;
-  uint64_t context_len = 32768;            // trained length, for display
+  uint64_t context_len = 32768;  // trained length, for display
   bool tied_embeddings = false;
   RopeStyle rope_style = RopeStyle::kInterleaved;
   NameScheme names = NameScheme::kMistral;
@@ -53,8 +53,15 @@ std::string Describe(const ModelConfig& config);
 // Errors: kCorrupt (missing, wrong type, out of range or inconsistent value,
 // naming key and value), kUnsupported (a family or feature not implemented:
 // mamba, lora, vision_encoder, yarn, MLA; unknown keys that change the model).
-Result<ModelConfig> ConfigFromParamsJson(const Json& json);
+// All with the id E-CONFIG.
+// `embedding_rows`: rows of tok_embeddings.weight if it is at hand; the
+// vocabulary where vocab_size is -1, which is refused without it.
+Result<ModelConfig> ConfigFromParamsJson(
+    const Json& json, std::optional<uint64_t> embedding_rows = std::nullopt);
+// MistralForCausalLM, MixtralForCausalLM and LlamaForCausalLM; what is absent
+// has the default of that class in transformers.
 Result<ModelConfig> ConfigFromHuggingFaceJson(const Json& json);
+// Architecture "llama". tied_embeddings where there is no output.weight.
 Result<ModelConfig> ConfigFromGguf(const GgufFile& gguf);
 
 // Finds and reads the configuration that belongs to `checkpoint`:

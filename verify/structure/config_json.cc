@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: Apache-2.0
+// params.json of Mistral's own releases and config.json of Hugging Face.
+// Fuzzed by tests/fuzz/model_config_fuzz.cc.
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "verify/base/json.h"
+#include "verify/base/text.h"
+#include "verify/structure/config_check.h"
+#include "verify/structure/model_config.h"
+
+namespace verify {
+namespace {
+
+std::string ValueText(const Json& value) {
+  return EscapeForTerminal(
+      value.dump(-1, ' ', false, Json::error_handler_t::replace), 64);
+}
+
+Unexpected WrongType(std::string_view key, const Json& value,
+                     std::string_view expected) {
+  return ConfigError(
+      ErrorCode::kCorrupt,
+      StrCat("\"", key, "\" is ", ValueText(value), ", expected ", expected));
+}
+
+Unexpected Missing(std::string_view key) {
+  return ConfigError(ErrorCode::kCorrupt, StrCat("\"", key, "\" is missing"));
+}
+
+Unexpected NotImplemented(std::string_view key, const Json& value) {
+  return ConfigError(
+      ErrorCode::kUnsupported,
+      StrCat("\"", EscapeForTerminal(key, 64), "\" is ", ValueText(value),
+             ", which changes the model in a way that is not "
+             "implemented"));
+}
+
+// Null if the key is absent or null: both mean "not given" in these files.
+const Json* Given(const Json& object, std::string_view key) {
+  const auto it = object.find(key);
+  if (it == object.end() || it->is_null()) return nullptr;
+  return &*it;
+}
+
+Result<std::optional<uint64_t>> OptionalUnsigned(const Json& object,
+                                                 std::string_view key) {
+  const Json* const value = Given(object, key);
+  if (value == nullptr) return std::optional<uint64_t>();
+  const auto number = AsUnsigned(*value);
+  if (!number.has_value()) return WrongType(key, *value, "a whole number");
+  return number;
+}
+
+Result<uint64_t> RequiredUnsigned(const Json& object, std::string_view key) {
+  ASSIGN_OR_RETURN(const auto value, OptionalUnsigned(object, key));
+  if (!value.has_value()) return Missing(key);
+  return *value;
+}
+
+Result<std::optional<double>> OptionalNumber(const Json& object,
+                                             std::string_view key) {
+  const Json* const value = Given(object, key);
+  if (value == nullptr) return std::optional<double>();
+  if (!value->is_number()) return WrongType(key, *value, "a number");
+  return std::optional<double>(value->get<double>());
+}
+
+Result<double> RequiredNumber(const Json& object, std::string_view key) {
+  ASSIGN_OR_RETURN(const auto value, OptionalNumber(object, key));
+  if (!value.has_value()) return Missing(key);
+  return *value;
+}
+
+Result<bool> BoolOr(const Json& object, std::string_view key, bool absent) {
+  const Json* const value = Given(object, key);
+  if (value == nullptr) return absent;
+  if (!value->is_boolean()) return WrongType(key, *value, "true or false");
+  return value->get<bool>();
+}
+
+// kUnsupported unless the key is absent or holds `neutral`.
+Result<void> OnlyNeutral(const Json& object, std::string_view key,
+                         const Json& neutral) {
+  const Json* const value = Given(object, key);
+  if (value == nullptr || *value == neutral) return {};
+  return NotImplemented(key, *value);
+}
+
+// head_dim if given, else dim / heads.
+Result<uint64_t> HeadDim(const Json& object, const ConfigKeys& keys,
+                         uint64_t dim, uint64_t num_heads) {
+  ASSIGN_OR_RETURN(const auto given, OptionalUnsigned(object, keys.head_dim));
+  if (given.has_value()) return *given;
+  if (num_heads == 0 || dim % num_heads != 0) {
+    return ConfigError(
+        ErrorCode::kCorrupt,
+        StrCat("\"", keys.head_dim, "\" is missing and \"", keys.dim, "\" ",
+               dim, " is no multiple of \"", keys.num_heads, "\" ", num_heads));
+  }
+  return dim / num_heads;
+}
+
+// A window as a number or, in some params.json, as a number in a string.
+Result<std::optional<uint64_t>> WindowValue(std::string_view key,
+                                            const Json& value) {
+  if (value.is_null()) return std::optional<uint64_t>();
+  if (const auto number = AsUnsigned(value)) {
+    return std::optional<uint64_t>(*number);
+  }
+  if (value.is_string()) {
+    const std::string& text = value.get_ref<const std::string&>();
+    uint64_t number = 0;
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error == std::errc() && end == text.data() + text.size()) {
+      return std::optional<uint64_t>(number);
+    }
+  }
+  return WrongType(key, value, "a number of tokens");
+}
+
+// The window of params.json: a value, or a list of values that repeats over
+// the layers. Layers that differ are not implemented.
+Result<std::optional<uint64_t>> MistralWindow(const Json& json,
+                                              uint64_t num_layers) {
+  std::string_view key = "sliding_window";
+  const Json* value = Given(json, key);
+  const Json* const alias = Given(json, "_sliding_window");
+  if (value != nullptr && alias != nullptr && *value != *alias) {
+    return ConfigError(ErrorCode::kCorrupt,
+                       StrCat("\"sliding_window\" is ", ValueText(*value),
+                              ", \"_sliding_window\" is ", ValueText(*alias)));
+  }
+  if (value == nullptr && alias != nullptr) {
+    key = "_sliding_window";
+    value = alias;
+  }
+  if (value == nullptr) return std::optional<uint64_t>();
+  if (!value->is_array()) return WindowValue(key, *value);
+  if (value->empty() || num_layers % value->size() != 0) {
+    return ConfigError(
+        ErrorCode::kCorrupt,
+        StrCat("\"", key, "\" lists ", value->size(),
+               " windows, which does not divide the ", num_layers, " layers"));
+  }
+  ASSIGN_OR_RETURN(const auto first, WindowValue(key, value->front()));
+  for (const Json& item : *value) {
+    ASSIGN_OR_RETURN(const auto window, WindowValue(key, item));
+    if (window != first) return NotImplemented(key, *value);
+  }
+  return first;
+}
+
+constexpr ConfigKeys kParamsKeys = {
+    .dim = "dim",
+    .num_layers = "n_layers",
+    .head_dim = "head_dim",
+    .ff_dim = "hidden_dim",
+    .num_heads = "n_heads",
+    .num_kv_heads = "n_kv_heads",
+    .vocab_size = "vocab_size",
+    .norm_eps = "norm_eps",
+    .rope_theta = "rope_theta",
+    .sliding_window = "sliding_window",
+    .num_experts = "moe.num_experts",
+    .num_experts_per_token = "moe.num_experts_per_tok",
+    .context_len = "max_seq_len",
+};
+
+// Keys of params.json that are read, or that say nothing about the arithmetic.
+constexpr std::array<std::string_view, 24> kParamsKnown = {
+    "dim",         "n_layers",       "head_dim",
+    "hidden_dim",  "n_heads",        "n_kv_heads",
+    "vocab_size",  "norm_eps",       "rope_theta",
+    "moe",         "sliding_window", "_sliding_window",
+    "max_seq_len", "max_batch_size", "max_position_embeddings",
+    "model_type",  "activation",     "tied_embeddings",
+    "use_biases",  "causal",         "multiple_of",
+    "torch_dtype", "dtype",          "ffn_dim_multiplier",
+};
+
+// Parts of a name that speak of the arithmetic. A key that is not known and
+// has one of them, with a value that switches something on, is refused: a
+// model that is run without it would answer wrongly and nobody would know.
+constexpr std::array<std::string_view, 24> kTellingParts = {
+    "rope",  "yarn", "scal",   "softcap", "bias",   "norm",
+    "attn",  "att",  "window", "expert",  "lora",   "quant",
+    "mamba", "ssm",  "vision", "audio",   "image",  "router",
+    "gate",  "rank", "rotary", "llama_4", "factor", "shared",
+};
+
+Result<void> CheckUnknownParams(const Json& json) {
+  for (const auto& [key, value] : json.items()) {
+    bool known = false;
+    for (const std::string_view name : kParamsKnown) known |= key == name;
+    if (known || value.is_null() || value == Json(false)) continue;
+    // Features come as objects: moe, lora, yarn, vision_encoder, quantization.
+    bool telling = value.is_object();
+    for (const std::string_view part : kTellingParts) {
+      telling |= key.find(part) != std::string::npos;
+    }
+    if (telling) return NotImplemented(key, value);
+  }
+  return {};
+}
+
+Result<void> ReadMoe(const Json& moe, ModelConfig& config) {
+  if (!moe.is_object()) return WrongType("moe", moe, "an object");
+  ASSIGN_OR_RETURN(config.num_experts, RequiredUnsigned(moe, "num_experts"));
+  ASSIGN_OR_RETURN(config.num_experts_per_token,
+                   RequiredUnsigned(moe, "num_experts_per_tok"));
+  if (config.num_experts == 0) {
+    return ConfigError(
+        ErrorCode::kCorrupt,
+        StrCat("\"moe.num_experts\" is 0, expected 1 to ", kMaxModelExperts));
+  }
+  for (const auto& [key, value] : moe.items()) {
+    if (key == "num_experts" || key == "num_experts_per_tok" ||
+        value.is_null()) {
+      continue;
+    }
+    const bool neutral =
+        ((key == "route_every_n" || key == "num_expert_groups" ||
+          key == "num_expert_groups_per_tok" || key == "routed_scale") &&
+         value == Json(1)) ||
+        ((key == "first_k_dense_replace" || key == "num_shared_experts") &&
+         value == Json(0)) ||
+        (key == "expert_hidden_dim" && value == Json(config.ff_dim));
+    if (!neutral) return NotImplemented(StrCat("moe.", key), value);
+  }
+  return {};
+}
+
+Result<uint64_t> MistralVocabulary(const Json& json,
+                                   std::optional<uint64_t> embedding_rows) {
+  const Json* const value = Given(json, "vocab_size");
+  if (value == nullptr) return Missing("vocab_size");
+  if (const auto number = AsUnsigned(*value)) return *number;
+  if (*value != Json(-1)) {
+    return WrongType("vocab_size", *value, "a whole number");
+  }
+  // Llama's files leave it to the embedding.
+  if (embedding_rows.has_value()) return *embedding_rows;
+  return ConfigError(ErrorCode::kCorrupt,
+                     "\"vocab_size\" is -1 and no embedding tensor is there "
+                     "to take it from");
+}
+
+constexpr ConfigKeys kHuggingFaceKeys = {
+    .dim = "hidden_size",
+    .num_layers = "num_hidden_layers",
+    .head_dim = "head_dim",
+    .ff_dim = "intermediate_size",
+    .num_heads = "num_attention_heads",
+    .num_kv_heads = "num_key_value_heads",
+    .vocab_size = "vocab_size",
+    .norm_eps = "rms_norm_eps",
+    .rope_theta = "rope_theta",
+    .sliding_window = "sliding_window",
+    .num_experts = "num_local_experts",
+    .num_experts_per_token = "num_experts_per_tok",
+    .context_len = "max_position_embeddings",
+};
+
+enum class HuggingFaceClass { kMistral, kMixtral, kLlama };
+
+Result<HuggingFaceClass> ArchitectureOf(const Json& json) {
+  const Json* const list = Given(json, "architectures");
+  if (list == nullptr) return Missing("architectures");
+  if (!list->is_array() || list->size() != 1 || !list->front().is_string()) {
+    return WrongType("architectures", *list, "a list of one name");
+  }
+  const std::string& name = list->front().get_ref<const std::string&>();
+  if (name == "MistralForCausalLM") return HuggingFaceClass::kMistral;
+  if (name == "MixtralForCausalLM") return HuggingFaceClass::kMixtral;
+  if (name == "LlamaForCausalLM") return HuggingFaceClass::kLlama;
+  return ConfigError(
+      ErrorCode::kUnsupported,
+      StrCat("architecture ", ValueText(list->front()),
+             " is not implemented; MistralForCausalLM, MixtralForCausalLM "
+             "and LlamaForCausalLM are"));
+}
+
+// rope_theta at the top, or nested in rope_parameters (newer files). Scaled
+// variants are refused.
+Result<double> HuggingFaceTheta(const Json& json, HuggingFaceClass family) {
+  std::optional<double> theta;
+  for (const std::string_view key : {"rope_scaling", "rope_parameters"}) {
+    const Json* const object = Given(json, key);
+    if (object == nullptr) continue;
+    if (!object->is_object()) return WrongType(key, *object, "an object");
+    for (const auto& [name, value] : object->items()) {
+      if (value.is_null()) continue;
+      if ((name == "rope_type" || name == "type") && value == Json("default")) {
+        continue;
+      }
+      if (name == "partial_rotary_factor" && value == Json(1)) continue;
+      if (name != "rope_theta") {
+        return NotImplemented(StrCat(key, ".", name), value);
+      }
+      ASSIGN_OR_RETURN(theta, OptionalNumber(*object, name));
+    }
+  }
+  ASSIGN_OR_RETURN(const auto top, OptionalNumber(json, "rope_theta"));
+  if (top.has_value() && theta.has_value() && *top != *theta) {
+    return ConfigError(ErrorCode::kCorrupt,
+                       StrCat("\"rope_theta\" is ", *top,
+                              ", \"rope_parameters.rope_theta\" is ", *theta));
+  }
+  if (top.has_value()) return *top;
+  if (theta.has_value()) return *theta;
+  // The defaults of the three classes in transformers.
+  return family == HuggingFaceClass::kMixtral ? 1e6 : 1e4;
+}
+
+Result<std::optional<uint64_t>> HuggingFaceWindow(const Json& json,
+                                                  HuggingFaceClass family) {
+  if (json.contains("sliding_window")) {
+    const Json& value = json["sliding_window"];
+    if (family == HuggingFaceClass::kLlama && !value.is_null()) {
+      return NotImplemented("sliding_window", value);
+    }
+    return WindowValue("sliding_window", value);
+  }
+  // MistralConfig of transformers has 4096 where the key is absent.
+  if (family == HuggingFaceClass::kMistral) {
+    return std::optional<uint64_t>(4096);
+  }
+  return std::optional<uint64_t>();
+}
+
+}  // namespace
+
+Result<ModelConfig> ConfigFromParamsJson(
+    const Json& json, std::optional<uint64_t> embedding_rows) {
+  if (!json.is_object()) return WrongType("params", json, "an object");
+  RETURN_IF_ERROR(CheckUnknownParams(json));
+  RETURN_IF_ERROR(OnlyNeutral(json, "model_type", "transformer"));
+  RETURN_IF_ERROR(OnlyNeutral(json, "activation", "silu"));
+  RETURN_IF_ERROR(OnlyNeutral(json, "use_biases", false));
+  RETURN_IF_ERROR(OnlyNeutral(json, "causal", true));
+
+  ModelConfig config;
+  config.rope_style = RopeStyle::kInterleaved;
+  config.names = NameScheme::kMistral;
+  ASSIGN_OR_RETURN(config.dim, RequiredUnsigned(json, "dim"));
+  ASSIGN_OR_RETURN(config.num_layers, RequiredUnsigned(json, "n_layers"));
+  ASSIGN_OR_RETURN(config.num_heads, RequiredUnsigned(json, "n_heads"));
+  ASSIGN_OR_RETURN(const auto kv_heads, OptionalUnsigned(json, "n_kv_heads"));
+  config.num_kv_heads = kv_heads.value_or(config.num_heads);
+  ASSIGN_OR_RETURN(config.head_dim,
+                   HeadDim(json, kParamsKeys, config.dim, config.num_heads));
+  ASSIGN_OR_RETURN(config.ff_dim, RequiredUnsigned(json, "hidden_dim"));
+  ASSIGN_OR_RETURN(config.norm_eps, RequiredNumber(json, "norm_eps"));
+  ASSIGN_OR_RETURN(config.vocab_size, MistralVocabulary(json, embedding_rows));
+  ASSIGN_OR_RETURN(config.sliding_window,
+                   MistralWindow(json, config.num_layers));
+  ASSIGN_OR_RETURN(const auto theta, OptionalNumber(json, "rope_theta"));
+  config.rope_theta =
+      theta.value_or(config.sliding_window.has_value() ? 1e4 : 1e6);
+  ASSIGN_OR_RETURN(const auto context, OptionalUnsigned(json, "max_seq_len"));
+  if (context.has_value()) config.context_len = *context;
+  ASSIGN_OR_RETURN(config.tied_embeddings,
+                   BoolOr(json, "tied_embeddings", false));
+  if (const Json* const moe = Given(json, "moe")) {
+    RETURN_IF_ERROR(ReadMoe(*moe, config));
+  }
+  RETURN_IF_ERROR(CheckConfig(config, kParamsKeys));
+  return config;
+}
+
+Result<ModelConfig> ConfigFromHuggingFaceJson(const Json& json) {
+  if (!json.is_object()) return WrongType("config", json, "an object");
+  ASSIGN_OR_RETURN(const HuggingFaceClass family, ArchitectureOf(json));
+  // What the three classes read beside the sizes; they ignore other keys.
+  RETURN_IF_ERROR(OnlyNeutral(json, "hidden_act", "silu"));
+  RETURN_IF_ERROR(OnlyNeutral(json, "attention_bias", false));
+  RETURN_IF_ERROR(OnlyNeutral(json, "mlp_bias", false));
+  RETURN_IF_ERROR(OnlyNeutral(json, "partial_rotary_factor", 1));
+  RETURN_IF_ERROR(OnlyNeutral(json, "quantization_config", nullptr));
+
+  ModelConfig config;
+  config.rope_style = RopeStyle::kHalf;
+  config.names = NameScheme::kHuggingFace;
+  ASSIGN_OR_RETURN(config.dim, RequiredUnsigned(json, "hidden_size"));
+  ASSIGN_OR_RETURN(config.num_layers,
+                   RequiredUnsigned(json, "num_hidden_layers"));
+  ASSIGN_OR_RETURN(config.num_heads,
+                   RequiredUnsigned(json, "num_attention_heads"));
+  ASSIGN_OR_RETURN(const auto kv_heads,
+                   OptionalUnsigned(json, "num_key_value_heads"));
+  config.num_kv_heads = kv_heads.value_or(config.num_heads);
+  ASSIGN_OR_RETURN(config.head_dim, HeadDim(json, kHuggingFaceKeys, config.dim,
+                                            config.num_heads));
+  ASSIGN_OR_RETURN(config.ff_dim, RequiredUnsigned(json, "intermediate_size"));
+  ASSIGN_OR_RETURN(config.norm_eps, RequiredNumber(json, "rms_norm_eps"));
+  ASSIGN_OR_RETURN(config.vocab_size, RequiredUnsigned(json, "vocab_size"));
+  ASSIGN_OR_RETURN(config.rope_theta, HuggingFaceTheta(json, family));
+  ASSIGN_OR_RETURN(config.sliding_window, HuggingFaceWindow(json, family));
+  ASSIGN_OR_RETURN(const auto context,
+                   OptionalUnsigned(json, "max_position_embeddings"));
+  if (context.has_value()) config.context_len = *context;
+  ASSIGN_OR_RETURN(config.tied_embeddings,
+                   BoolOr(json, "tie_word_embeddings", false));
+  if (family == HuggingFaceClass::kMixtral) {
+    ASSIGN_OR_RETURN(config.num_experts,
+                     RequiredUnsigned(json, "num_local_experts"));
+    ASSIGN_OR_RETURN(config.num_experts_per_token,
+                     RequiredUnsigned(json, "num_experts_per_tok"));
+    if (config.num_experts == 0) {
+      return ConfigError(ErrorCode::kCorrupt,
+                         StrCat("\"num_local_experts\" is 0, expected 1 to ",
+                                kMaxModelExperts));
+    }
+  } else {
+    RETURN_IF_ERROR(OnlyNeutral(json, "num_local_experts", 0));
+  }
+  RETURN_IF_ERROR(CheckConfig(config, kHuggingFaceKeys));
+  return config;
+}
+
+}  // namespace verify
