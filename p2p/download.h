@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,6 +30,10 @@ struct DownloadOptions {
   double stall_timeout_s = 0;     // 0: none; time without one new byte
   // More bytes than this are refused before the first byte; 0: no limit.
   uint64_t max_total_bytes = 0;
+  // Called once when the metainfo is known and keeps our rules, before the
+  // first payload byte is asked for or written; an error ends the download
+  // with that error. May be empty.
+  std::function<verify::Result<void>(const Metainfo&)> approve;
 };
 
 struct DownloadOutcome {
