@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "verify/base/file.h"
@@ -34,6 +35,16 @@ struct SniffedContent {
 // Errors: those of reading.
 Result<SniffedContent> SniffContent(const ByteSource& file);
 
+// A stretch of a file with the CRC-32 that the file itself states for it; 0 if
+// its writer computed none. Compare with Crc32() (verify/container/crc32.h).
+struct StoredCrc {
+  std::string name;
+  uint32_t file_index = 0;
+  uint64_t offset = 0;
+  uint64_t size_bytes = 0;
+  uint32_t crc32 = 0;
+};
+
 // An opened checkpoint. Owns the maps of its files; spans from Bytes() are
 // valid while it lives. Movable; Bytes() is thread-safe.
 class Checkpoint {
@@ -42,8 +53,14 @@ class Checkpoint {
   // layouts below (exactly one family, else kInvalidArgument naming them):
   //   consolidated.00.pth | consolidated.safetensors |
   //   model.safetensors.index.json + shards | model.safetensors | one *.gguf
-  // Errors: kNotFound, kIo, kCorrupt, kUnsupported, kLimit.
+  // Errors: kNotFound, kIo, kCorrupt (ids E-HTML, E-LFS-POINTER, E-EMPTY,
+  // E-CONTENT for a file that is no weights at all, else those of its reader),
+  // kUnsupported, kLimit.
   static Result<Checkpoint> Open(const std::string& path);
+
+  // The same without mapping the files: only names, shapes and places, for
+  // files whose data must not be touched. Bytes() must not be called.
+  static Result<Checkpoint> OpenTables(const std::string& path);
 
   CheckpointFormat format() const { return format_; }
   const TensorTable& tensors() const { return tensors_; }
@@ -54,16 +71,31 @@ class Checkpoint {
   // Header and metadata if this is GGUF, else null.
   const GgufFile* gguf() const { return gguf_.get(); }
 
-  // The mapped bytes of a tensor of this checkpoint.
+  // The mapped bytes of a tensor of this checkpoint. Requires Open().
   ByteSpan Bytes(const TensorInfo& tensor) const;
 
+  // The tensors that have a byte in the given range of a file, in the order of
+  // the table; none if it holds only headers or padding. Valid while this
+  // object lives. Looks at every tensor.
+  std::vector<const TensorInfo*> TensorsIn(uint32_t file_index,
+                                           uint64_t offset,
+                                           uint64_t size_bytes) const;
+
+  // What the files say of their own data (torch.save archives only).
+  const std::vector<StoredCrc>& stored_crcs() const { return stored_crcs_; }
+
  private:
+  Result<void> ReadFile(const std::string& path);
+  Result<void> ReadSharded(const std::string& index_path);
+  Result<void> Map();
+
   CheckpointFormat format_ = CheckpointFormat::kTorch;
   std::string folder_;
   std::vector<std::string> paths_;
   std::vector<MappedFile> maps_;
   TensorTable tensors_;
   std::unique_ptr<GgufFile> gguf_;
+  std::vector<StoredCrc> stored_crcs_;
 };
 
 }  // namespace verify

@@ -26,6 +26,13 @@ using GgufValue =
                  std::vector<float>, std::vector<bool>,
                  std::vector<std::string>>;
 
+inline constexpr uint64_t kMaxGgufMetadataBytes = 512u << 20;
+inline constexpr uint64_t kMaxGgufStringBytes = 16u << 20;
+inline constexpr uint64_t kMaxGgufKeyBytes = 65535;
+inline constexpr uint64_t kMaxGgufKeys = 65536;
+// Over all arrays of a file.
+inline constexpr uint64_t kMaxGgufArrayElements = 8u << 20;
+
 struct GgufFile {
   uint32_t version = 0;
   uint64_t alignment = 32;
@@ -45,7 +52,10 @@ struct GgufFile {
   std::optional<std::vector<int64_t>> Integers(std::string_view key) const;
 };
 
-// Parses header, metadata and tensor table; reads no tensor data. The result
+// Parses header, metadata and tensor table; reads no tensor data. Tensors lie
+// one after the other without a gap but for alignment, to the end of the file.
+// What is known of a key is checked: its type, and that token ids, scores and
+// types fit the vocabulary. The result
 // keeps no reference to `file`. Time and memory grow with the metadata.
 // Thread-safe.
 // Errors: kCorrupt (bad magic, a rule of the format broken; offset set),

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Says what a file is by its first bytes.
+// Tested by tests/verify/checkpoint/sniff_test.cc.
+#include <algorithm>
+#include <array>
+#include <span>
+
+#include "verify/base/bytes.h"
+#include "verify/base/text.h"
+#include "verify/checkpoint/checkpoint.h"
+
+namespace verify {
+namespace {
+
+using std::string_view_literals::operator""sv;
+
+constexpr size_t kPrefixBytes = 4096;
+constexpr size_t kTarMagicOffset = 257;
+
+struct Magic {
+  std::string_view bytes;
+  std::string_view description;
+};
+
+constexpr std::array kMagics = {
+    Magic{"version https://git-lfs.github.com/spec/"sv, "a Git LFS pointer"},
+    Magic{"\x7f"
+          "ELF"sv,
+          "an ELF program"},
+    Magic{"MZ"sv, "a Windows or llamafile program"},
+    Magic{"#!"sv, "a script"},
+    Magic{"7z\xbc\xaf\x27\x1c"sv, "a 7z archive"},
+    Magic{"Rar!\x1a\x07"sv, "a RAR archive"},
+    Magic{"\x1f\x8b"sv, "gzip data"},
+    Magic{"BZh"sv, "bzip2 data"},
+    Magic{"\xfd"
+          "7zXZ\0"sv,
+          "xz data"},
+    Magic{"\x28\xb5\x2f\xfd"sv, "zstd data"},
+    Magic{"%PDF-"sv, "a PDF document"},
+    Magic{"\x89HDF\r\n"sv, "an HDF5 file"},
+    Magic{"\x93NUMPY"sv, "a NumPy array"},
+    Magic{"ggml"sv, "a GGML file, the form before GGUF"},
+    Magic{"lmgg"sv, "a GGML file, the form before GGUF"},
+    Magic{"fmgg"sv, "a GGML file, the form before GGUF"},
+    Magic{"tjgg"sv, "a GGML file, the form before GGUF"},
+};
+
+bool IsHtml(std::string_view text) {
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  const std::string start = AsciiLower(TrimAscii(text).substr(0, 64));
+  for (const std::string_view tag :
+       {"<!doctype html", "<html", "<head", "<body", "<?xml", "<!--"}) {
+    if (start.starts_with(tag)) return true;
+  }
+  return false;
+}
+
+// A length, then the '{' of a header: enough to hand it to the reader, which
+// says what is wrong with the rest.
+bool IsSafetensors(ByteSpan start) {
+  constexpr size_t kLengthBytes = 8;
+  if (start.size() <= kLengthBytes || start[kLengthBytes] != std::byte{'{'}) {
+    return false;
+  }
+  const std::string_view rest = AsText(start.subspan(kLengthBytes + 1));
+  const size_t next = rest.find_first_not_of(" \t\r\n");
+  return next == std::string_view::npos || rest[next] == '"' ||
+         rest[next] == '}';
+}
+
+bool IsPickle(ByteSpan start) {
+  return start.size() >= 2 && start[0] == std::byte{0x80} &&
+         std::to_integer<uint8_t>(start[1]) <= 5;
+}
+
+}  // namespace
+
+Result<SniffedContent> SniffContent(const ByteSource& file) {
+  std::array<std::byte, kPrefixBytes> buffer{};
+  const auto start = std::span<std::byte>(buffer).first(
+      static_cast<size_t>(std::min<uint64_t>(kPrefixBytes, file.size())));
+  RETURN_IF_ERROR(file.ReadAt(0, start));
+  const std::string_view text = AsText(start);
+
+  if (start.empty()) return SniffedContent{{}, "an empty file"};
+  if (text.starts_with("GGUF")) {
+    return SniffedContent{CheckpointFormat::kGguf, "GGUF"};
+  }
+  if (text.starts_with("PK\x03\x04") || text.starts_with("PK\x05\x06")) {
+    return SniffedContent{CheckpointFormat::kTorch, "a torch.save archive"};
+  }
+  if (IsSafetensors(start)) {
+    return SniffedContent{CheckpointFormat::kSafetensors, "safetensors"};
+  }
+  for (const Magic& magic : kMagics) {
+    if (text.starts_with(magic.bytes)) {
+      return SniffedContent{{}, std::string(magic.description)};
+    }
+  }
+  if (IsHtml(text)) return SniffedContent{{}, "an HTML page"};
+  if (text.size() > kTarMagicOffset &&
+      text.substr(kTarMagicOffset).starts_with("ustar")) {
+    return SniffedContent{{}, "a tar archive"};
+  }
+  if (IsPickle(start)) return SniffedContent{{}, "a bare pickle"};
+  if (text.front() == '{' || text.front() == '[') {
+    return SniffedContent{{}, "JSON text"};
+  }
+  if (std::all_of(start.begin(), start.end(),
+                  [](std::byte b) { return b == std::byte{0}; })) {
+    return SniffedContent{{}, "zeros"};
+  }
+  return SniffedContent{{}, "unknown data"};
+}
+
+}  // namespace verify
