@@ -16,7 +16,11 @@
 namespace verify {
 
 enum class PieceType {  // values of the file and of GGUF's token_type
-  kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5,
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
   kByte = 6,
 };
 
@@ -40,14 +44,22 @@ struct TokenizerModel {
   int32_t bos_id = 1;
   int32_t eos_id = 2;
   int32_t pad_id = -1;  // -1: none
+  // A prompt starts with bos_id. Only GGUF says so; true for all others.
+  bool add_bos = true;
 };
 
 inline constexpr uint64_t kMaxTokenizerBytes = 64u << 20;
+inline constexpr size_t kMaxPieces = 1u << 22;
+inline constexpr size_t kMaxPieceBytes = 16u << 10;
 
 // Checks what the engine relies on: at least one piece, no empty or repeated
-// piece text, valid UTF-8, finite scores, special ids inside the vocabulary,
-// all 256 byte pieces if byte_fallback.
-// Errors: kCorrupt (not such a file, or a rule broken; offset set), kLimit.
+// piece text, valid UTF-8 without NUL, finite scores, exactly one unknown
+// piece (unk_id is its id), other special ids inside the vocabulary, byte
+// pieces named <0x00> to <0xFF>, all 256 of them if byte_fallback and none if
+// not.
+// Errors, all with the id E-TOKENIZER: kCorrupt (not such a file, or a rule
+// broken; offset set), kLimit, kUnsupported (a feature of the format that
+// changes text and is not implemented).
 Result<TokenizerModel> ReadTokenizerModel(ByteSpan bytes);
 
 // The same from the metadata of a GGUF file ("llama" tokenizer); kCorrupt or
