@@ -3,7 +3,6 @@
 // Tested by tests/verify/digest/hash_engine_test.cc.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -12,21 +11,18 @@
 
 #include "verify/base/progress.h"
 #include "verify/base/result.h"
+#include "verify/digest/digest.h"
 
 namespace verify {
-
-using Md5Digest = std::array<std::byte, 16>;
-using Sha1Digest = std::array<std::byte, 20>;
-using Sha256Digest = std::array<std::byte, 32>;
 
 // The payload as BitTorrent v1 sees it: files (and pads of zeros) one after
 // the other, cut into pieces.
 struct HashFile {
-  std::string path;        // empty: a pad of `size_bytes` zeros
-  uint64_t size_bytes = 0; // expected; what is missing hashes as absent
+  std::string path;         // empty: a pad of `size_bytes` zeros
+  uint64_t size_bytes = 0;  // expected; what is missing hashes as absent
   bool want_md5 = false;
   bool want_sha256 = true;
-  bool want_merkle = false;  // BEP 52 pieces root
+  bool want_merkle = false;  // BEP 52 pieces root; an empty file has none
 };
 
 struct HashRequest {
@@ -50,16 +46,23 @@ struct FileDigests {
 };
 
 struct HashOutcome {
-  std::vector<FileDigests> files;      // as in the request
+  std::vector<FileDigests> files;         // as in the request
   std::vector<Sha1Digest> piece_digests;  // computed; all zero where unreadable
-  std::vector<uint32_t> bad_pieces;    // ascending; only with expected digests
+  std::vector<uint32_t> bad_pieces;  // ascending; only with expected digests
   uint64_t bytes_read = 0;
 };
 
 // Reads every file once, in large blocks, on all threads; memory is bounded
-// whatever the sizes. Pieces that cross files are hashed right. A missing,
-// short or unreadable file is an outcome, not an error.
-// Errors: kInvalidArgument (counts that do not fit the sizes), kCancelled.
+// whatever the sizes. A piece that crosses files is read once more. A missing,
+// short or unreadable file is an outcome, not an error, and its pieces that are
+// all there are still judged; so is a file that changes while it is read
+// (kUnreadable). Digests of a whole file are given for kOk only.
+// `progress` may be null; it is called from several threads and its numbers may
+// come out of order.
+// Speed: the slowest digest of the largest file, or the work of all digests
+// over all processors, whichever is more.
+// Errors: kInvalidArgument (counts that do not fit the sizes), kLimit (more
+// than kMaxPieces), kCancelled.
 Result<HashOutcome> HashFiles(const HashRequest& request,
                               const CancelToken& cancel,
                               ProgressSink* progress);

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "verify/digest/hash_engine.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/support/temp_dir.h"
+#include "verify/base/text.h"
+#include "verify/digest/merkle.h"
+
+namespace verify {
+namespace {
+
+constexpr uint64_t kMiB = 1u << 20;
+
+// Bytes that differ with the seed and repeat with no power of two.
+std::string Content(size_t size, uint32_t seed) {
+  std::string text(size, '\0');
+  uint32_t state = seed * 2654435761u + 1;
+  for (char& c : text) {
+    state = state * 1664525u + 1013904223u;
+    c = static_cast<char>(state >> 24);
+  }
+  return text;
+}
+
+struct Payload {
+  tests::TempDir dir;
+  HashRequest request;
+  std::vector<std::string> contents;  // of files and pads
+  std::string joined;
+
+  void AddFile(std::string content) {
+    HashFile file;
+    file.path = dir.Write(StrCat("f", contents.size()), content);
+    file.size_bytes = content.size();
+    file.want_md5 = true;
+    file.want_merkle = true;
+    Append(file, std::move(content));
+  }
+  void AddPad(size_t size) {
+    HashFile file;
+    file.size_bytes = size;
+    Append(file, std::string(size, '\0'));
+  }
+  // What one plain loop over the joined bytes gives.
+  std::vector<Sha1Digest> ExpectedPieces() const {
+    std::vector<Sha1Digest> pieces;
+    const std::string_view all = joined;
+    for (size_t at = 0; at < all.size(); at += request.piece_length) {
+      pieces.push_back(Sha1(AsBytes(all.substr(at, request.piece_length))));
+    }
+    return pieces;
+  }
+
+ private:
+  void Append(const HashFile& file, std::string content) {
+    request.files.push_back(file);
+    joined += content;
+    contents.push_back(std::move(content));
+  }
+};
+
+Result<HashOutcome> Hash(const HashRequest& request,
+                         ProgressSink* progress = nullptr) {
+  const CancelToken cancel;
+  return HashFiles(request, cancel, progress);
+}
+
+void ExpectAllRight(const Payload& payload, const HashOutcome& outcome) {
+  ASSERT_EQ(outcome.files.size(), payload.contents.size());
+  for (size_t i = 0; i < payload.contents.size(); ++i) {
+    const HashFile& file = payload.request.files[i];
+    const FileDigests& digests = outcome.files[i];
+    const ByteSpan bytes = AsBytes(payload.contents[i]);
+    EXPECT_EQ(digests.state, FileState::kOk) << i << " " << digests.error;
+    EXPECT_EQ(digests.actual_size_bytes, bytes.size()) << i;
+    if (file.path.empty()) {
+      EXPECT_FALSE(digests.sha256.has_value()) << i;
+      continue;
+    }
+    EXPECT_EQ(digests.md5.has_value(), file.want_md5) << i;
+    EXPECT_EQ(digests.sha256.has_value(), file.want_sha256) << i;
+    EXPECT_EQ(digests.merkle_root.has_value(),
+              file.want_merkle && !bytes.empty())
+        << i;
+    if (digests.md5.has_value()) {
+      EXPECT_EQ(*digests.md5, Md5(bytes)) << i;
+    }
+    if (digests.sha256.has_value()) {
+      EXPECT_EQ(*digests.sha256, Sha256(bytes)) << i;
+    }
+    if (digests.merkle_root.has_value()) {
+      EXPECT_EQ(*digests.merkle_root, MerkleHasher().SubtreeRoot(bytes)) << i;
+    }
+  }
+  if (payload.request.piece_length > 0) {
+    EXPECT_EQ(outcome.piece_digests, payload.ExpectedPieces());
+  }
+}
+
+TEST(HashEngineTest, GivesAllDigestsOfOneFile) {
+  for (const size_t size :
+       {size_t{0}, size_t{1}, size_t{16384}, size_t{kMiB - 1}, size_t{kMiB},
+        size_t{kMiB + 1}, size_t{3 * kMiB + 12345}}) {
+    Payload payload;
+    payload.AddFile(Content(size, 1));
+    payload.request.piece_length = 100'000;
+    const auto outcome = Hash(payload.request);
+    ASSERT_TRUE(outcome.has_value()) << size;
+    ExpectAllRight(payload, *outcome);
+    EXPECT_EQ(outcome->bytes_read, size);
+    EXPECT_TRUE(outcome->bad_pieces.empty());
+  }
+}
+
+TEST(HashEngineTest, PiecesCrossFilesAndPads) {
+  for (const uint64_t piece_length :
+       {uint64_t{16384}, uint64_t{65536}, uint64_t{70001}, kMiB, 4 * kMiB}) {
+    for (const size_t threads : {1u, 2u, 7u}) {
+      Payload payload;
+      payload.AddFile(Content(200'000, 2));
+      payload.AddPad(62'144);
+      payload.AddFile("");
+      payload.AddFile(Content(10, 3));
+      payload.AddFile(Content(11, 4));
+      payload.AddFile(Content(1'500'000, 5));
+      payload.AddPad(1);
+      payload.AddFile(Content(65536, 6));
+      payload.request.piece_length = piece_length;
+      payload.request.num_threads = threads;
+      payload.request.piece_digests = payload.ExpectedPieces();
+      const auto outcome = Hash(payload.request);
+      ASSERT_TRUE(outcome.has_value());
+      ExpectAllRight(payload, *outcome);
+      EXPECT_TRUE(outcome->bad_pieces.empty()) << piece_length;
+    }
+  }
+}
+
+// Without digests of whole files the work is cut into segments.
+TEST(HashEngineTest, SegmentsOfOneFileGiveTheSame) {
+  Payload payload;
+  payload.AddFile(Content(18 * kMiB + 4321, 7));
+  payload.request.files[0].want_md5 = false;
+  payload.request.files[0].want_sha256 = false;
+  const Sha256Digest root = MerkleHasher().SubtreeRoot(AsBytes(payload.joined));
+  payload.request.num_threads = 3;
+  for (const uint64_t piece_length : {uint64_t{0}, kMiB, 3 * kMiB}) {
+    payload.request.piece_length = piece_length;
+    const auto outcome = Hash(payload.request);
+    ASSERT_TRUE(outcome.has_value());
+    EXPECT_EQ(outcome->files[0].merkle_root, root) << piece_length;
+    if (piece_length > 0) {
+      EXPECT_EQ(outcome->piece_digests, payload.ExpectedPieces());
+    }
+    EXPECT_EQ(outcome->bytes_read, payload.joined.size());
+  }
+  payload.request.files[0].want_merkle = false;
+  payload.request.piece_length = 3'000'001;
+  const auto outcome = Hash(payload.request);
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->piece_digests, payload.ExpectedPieces());
+}
+
+TEST(HashEngineTest, SegmentsBesideOtherFiles) {
+  Payload payload;
+  payload.AddFile(Content(1000, 8));
+  payload.AddFile(Content(10 * kMiB, 9));
+  payload.AddFile(Content(1000, 10));
+  for (HashFile& file : payload.request.files) {
+    file.want_md5 = file.want_sha256 = file.want_merkle = false;
+  }
+  payload.request.piece_length = kMiB;
+  const auto outcome = Hash(payload.request);
+  ASSERT_TRUE(outcome.has_value());
+  ExpectAllRight(payload, *outcome);
+}
+
+TEST(HashEngineTest, NamesTheBadPieces) {
+  Payload payload;
+  payload.AddFile(Content(300'000, 11));
+  payload.AddFile(Content(300'000, 12));
+  payload.request.piece_length = 65536;
+  payload.request.piece_digests = payload.ExpectedPieces();
+  // Bytes of the pieces 0, 4 (in both files) and 9 (the last).
+  payload.contents[0][5] ^= 1;
+  payload.contents[0][299'999] ^= 1;
+  payload.contents[1][299'999] ^= 1;
+  payload.dir.Write("f0", payload.contents[0]);
+  payload.dir.Write("f1", payload.contents[1]);
+  const auto outcome = Hash(payload.request);
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->bad_pieces, (std::vector<uint32_t>{0, 4, 9}));
+}
+
+TEST(HashEngineTest, MissingFileIsAnOutcome) {
+  Payload payload;
+  payload.AddFile(Content(100'000, 13));
+  payload.AddFile(Content(100'000, 14));
+  payload.AddFile(Content(100'000, 15));
+  payload.request.piece_length = 16384;
+  payload.request.piece_digests = payload.ExpectedPieces();
+  ASSERT_EQ(unlink(payload.request.files[1].path.c_str()), 0);
+  const auto outcome = Hash(payload.request);
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->files[0].state, FileState::kOk);
+  EXPECT_EQ(outcome->files[1].state, FileState::kMissing);
+  EXPECT_FALSE(outcome->files[1].sha256.has_value());
+  EXPECT_EQ(outcome->files[2].state, FileState::kOk);
+  // File 1 is [100000, 200000): pieces 6 (98304..) to 12 (..212992).
+  EXPECT_EQ(outcome->bad_pieces,
+            (std::vector<uint32_t>{6, 7, 8, 9, 10, 11, 12}));
+  EXPECT_EQ(outcome->piece_digests[8], Sha1Digest{});
+}
+
+TEST(HashEngineTest, ShortFileKeepsThePiecesThatAreThere) {
+  Payload payload;
+  payload.AddFile(Content(100'000, 16));
+  payload.AddFile(Content(100'000, 17));
+  payload.request.piece_length = 16384;
+  payload.request.piece_digests = payload.ExpectedPieces();
+  payload.dir.Write("f0", payload.contents[0].substr(0, 50'000));
+  const auto outcome = Hash(payload.request);
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->files[0].state, FileState::kWrongSize);
+  EXPECT_EQ(outcome->files[0].actual_size_bytes, 50'000u);
+  EXPECT_FALSE(outcome->files[0].md5.has_value());
+  EXPECT_FALSE(outcome->files[0].sha256.has_value());
+  EXPECT_FALSE(outcome->files[0].merkle_root.has_value());
+  // 50000 / 16384 = 3.05: pieces 0 to 2 are whole; 6 reaches into file 1.
+  EXPECT_EQ(outcome->bad_pieces, (std::vector<uint32_t>{3, 4, 5, 6}));
+}
+
+TEST(HashEngineTest, LongFileHasTheWrongSize) {
+  Payload payload;
+  payload.AddFile(Content(50'000, 18));
+  payload.request.piece_length = 16384;
+  payload.request.piece_digests = payload.ExpectedPieces();
+  payload.dir.Write("f0", payload.contents[0] + "more");
+  const auto outcome = Hash(payload.request);
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->files[0].state, FileState::kWrongSize);
+  EXPECT_EQ(outcome->files[0].actual_size_bytes, 50'004u);
+  EXPECT_FALSE(outcome->files[0].sha256.has_value());
+  EXPECT_TRUE(outcome->bad_pieces.empty());
+}
+
+TEST(HashEngineTest, DirectoryIsUnreadable) {
+  Payload payload;
+  payload.AddFile("abc");
+  payload.request.files[0].path = payload.dir.path();
+  const auto outcome = Hash(payload.request);
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->files[0].state, FileState::kUnreadable);
+  EXPECT_NE(outcome->files[0].error.find(payload.dir.path()),
+            std::string::npos);
+}
+
+TEST(HashEngineTest, LooksAtTheSizeWhereNothingIsWanted) {
+  Payload payload;
+  payload.AddFile("abc");
+  payload.AddFile("abcd");
+  for (HashFile& file : payload.request.files) {
+    file.want_md5 = file.want_sha256 = file.want_merkle = false;
+  }
+  payload.request.files[1].size_bytes = 3;
+  const auto outcome = Hash(payload.request);
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->files[0].state, FileState::kOk);
+  EXPECT_EQ(outcome->files[1].state, FileState::kWrongSize);
+  EXPECT_EQ(outcome->bytes_read, 0u);
+}
+
+TEST(HashEngineTest, HashesPadsAloneAndNothing) {
+  Payload payload;
+  payload.AddPad(100'000);
+  payload.request.piece_length = 16384;
+  const auto pads = Hash(payload.request);
+  ASSERT_TRUE(pads.has_value());
+  ExpectAllRight(payload, *pads);
+  const auto nothing = Hash({});
+  ASSERT_TRUE(nothing.has_value());
+  EXPECT_TRUE(nothing->files.empty());
+}
+
+TEST(HashEngineTest, RefusesCountsThatDoNotFit) {
+  Payload payload;
+  payload.AddFile(Content(100, 19));
+  payload.request.piece_length = 16;
+  payload.request.piece_digests.resize(6);  // 100 / 16 makes 7
+  const auto outcome = Hash(payload.request);
+  ASSERT_FALSE(outcome.has_value());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kInvalidArgument);
+  payload.request.piece_length = 0;
+  EXPECT_FALSE(Hash(payload.request).has_value());
+}
+
+class RecordingSink final : public ProgressSink {
+ public:
+  explicit RecordingSink(std::function<void()> at_first = {})
+      : at_first_(std::move(at_first)) {}
+
+  void OnProgress(std::string_view item, uint64_t done_bytes,
+                  uint64_t total_bytes) override {
+    {
+      const std::scoped_lock lock(mu_);
+      items_.insert(std::string(item));
+      most_ = std::max(most_, done_bytes);
+      total_ = total_bytes;
+    }
+    if (at_first_ && !called_.exchange(true)) at_first_();
+  }
+
+  std::set<std::string> items_;
+  uint64_t most_ = 0;
+  uint64_t total_ = 0;
+
+ private:
+  std::mutex mu_;
+  std::function<void()> at_first_;
+  std::atomic<bool> called_{false};
+};
+
+TEST(HashEngineTest, ProgressReachesTheTotal) {
+  Payload payload;
+  payload.AddFile(Content(3 * kMiB, 20));
+  payload.AddFile(Content(1000, 21));
+  payload.AddFile(Content(2000, 22));
+  ASSERT_EQ(unlink(payload.request.files[2].path.c_str()), 0);
+  RecordingSink sink;
+  ASSERT_TRUE(Hash(payload.request, &sink).has_value());
+  EXPECT_EQ(sink.total_, 3 * kMiB + 3000);
+  EXPECT_EQ(sink.most_, sink.total_);
+  EXPECT_TRUE(sink.items_.count(payload.request.files[0].path) > 0);
+}
+
+TEST(HashEngineTest, StopsWhenAsked) {
+  Payload payload;
+  payload.AddFile(Content(24 * kMiB, 23));
+  CancelToken cancel;
+  RecordingSink sink([&cancel] { cancel.Cancel(); });
+  const auto outcome = HashFiles(payload.request, cancel, &sink);
+  ASSERT_FALSE(outcome.has_value());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kCancelled);
+  // What was buffered at that moment, not all of it.
+  EXPECT_LT(sink.most_, 12 * kMiB);
+}
+
+TEST(HashEngineTest, SurvivesTruncationWhileReading) {
+  Payload payload;
+  payload.AddFile(Content(32 * kMiB, 24));
+  payload.AddFile(Content(1000, 25));
+  payload.request.piece_length = kMiB;
+  payload.request.piece_digests = payload.ExpectedPieces();
+  const std::string path = payload.request.files[0].path;
+  RecordingSink sink([&path] { ASSERT_EQ(truncate(path.c_str(), 0), 0); });
+  payload.request.num_threads = 1;
+  const auto outcome = Hash(payload.request, &sink);
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->files[0].state, FileState::kUnreadable);
+  EXPECT_FALSE(outcome->files[0].error.empty());
+  EXPECT_FALSE(outcome->files[0].sha256.has_value());
+  EXPECT_EQ(outcome->files[1].state, FileState::kOk);
+  EXPECT_GT(outcome->bad_pieces.size(), 20u);
+}
+
+TEST(HashEngineTest, NoticesThatAFileChanged) {
+  Payload payload;
+  payload.AddFile(Content(4 * kMiB, 26));
+  const std::string path = payload.request.files[0].path;
+  RecordingSink sink([&path] {
+    // Another time of modification, as an editor would leave it.
+    const timespec times[2] = {{0, UTIME_OMIT}, {12345, 0}};
+    ASSERT_EQ(utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+  });
+  const auto outcome = Hash(payload.request, &sink);
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->files[0].state, FileState::kUnreadable);
+  EXPECT_NE(outcome->files[0].error.find("changed"), std::string::npos);
+  EXPECT_FALSE(outcome->files[0].sha256.has_value());
+}
+
+TEST(HashEngineTest, ManySmallFilesOnManyThreads) {
+  Payload payload;
+  for (uint32_t i = 0; i < 200; ++i) {
+    payload.AddFile(Content(i * 37 % 5000, i));
+  }
+  payload.request.piece_length = 16384;
+  payload.request.num_threads = 16;
+  payload.request.piece_digests = payload.ExpectedPieces();
+  const auto outcome = Hash(payload.request);
+  ASSERT_TRUE(outcome.has_value());
+  ExpectAllRight(payload, *outcome);
+  EXPECT_TRUE(outcome->bad_pieces.empty());
+}
+
+}  // namespace
+}  // namespace verify

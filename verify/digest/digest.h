@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Incremental MD5, SHA-1 and SHA-256. MD5 finds accidents only and SHA-1 is
+// what BitTorrent v1 has; neither says who made a file.
+// Tested by tests/verify/digest/digest_test.cc.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <memory>
+
+#include "verify/base/bytes.h"
+
+// OpenSSL's, so that its headers stay out of ours.
+struct evp_md_ctx_st;
+
+namespace verify {
+
+using Md5Digest = std::array<std::byte, 16>;
+using Sha1Digest = std::array<std::byte, 20>;
+using Sha256Digest = std::array<std::byte, 32>;
+
+namespace internal {
+
+struct DigestContextDeleter {
+  void operator()(evp_md_ctx_st* context) const;
+};
+
+// `algorithm`: OpenSSL's name. Aborts where the system has no such digest or
+// no memory for it.
+class DigestContext {
+ public:
+  explicit DigestContext(const char* algorithm);
+  void Update(ByteSpan bytes);
+  // Writes the digest and starts anew.
+  void Finish(std::byte* out);
+  void Reset();
+
+ private:
+  std::unique_ptr<evp_md_ctx_st, DigestContextDeleter> context_;
+};
+
+}  // namespace internal
+
+// One running digest. Finish() gives the digest of all bytes since the start
+// or the last Finish() and starts anew, without another allocation. Movable;
+// thread-compatible.
+template <size_t kBytes>
+class Hasher {
+ public:
+  using Digest = std::array<std::byte, kBytes>;
+
+  Hasher() : context_(Algorithm()) {}
+
+  void Update(ByteSpan bytes) { context_.Update(bytes); }
+  Digest Finish() {
+    Digest digest;
+    context_.Finish(digest.data());
+    return digest;
+  }
+  // Forgets all bytes so far.
+  void Reset() { context_.Reset(); }
+
+ private:
+  static constexpr const char* Algorithm() {
+    static_assert(kBytes == 16 || kBytes == 20 || kBytes == 32);
+    return kBytes == 16 ? "MD5" : kBytes == 20 ? "SHA1" : "SHA256";
+  }
+
+  internal::DigestContext context_;
+};
+
+using Md5Hasher = Hasher<16>;
+using Sha1Hasher = Hasher<20>;
+using Sha256Hasher = Hasher<32>;
+
+Md5Digest Md5(ByteSpan bytes);
+Sha1Digest Sha1(ByteSpan bytes);
+Sha256Digest Sha256(ByteSpan bytes);
+
+}  // namespace verify

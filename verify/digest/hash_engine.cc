@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "verify/digest/hash_engine.h"
+
+#include <algorithm>
+#include <bit>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <span>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "verify/base/text.h"
+#include "verify/base/thread_pool.h"
+#include "verify/digest/hash_stream.h"
+#include "verify/digest/merkle.h"
+
+namespace verify {
+namespace {
+
+using internal::BlockRing;
+using internal::FileJob;
+using internal::HashStream;
+using internal::kBlockBytes;
+using internal::PieceResults;
+using internal::StreamPlan;
+
+// Bounds the memory: streams x kRingBlocks x 1 MiB.
+constexpr size_t kMaxActiveStreams = 32;
+constexpr uint64_t kMinSegmentBytes = 8u << 20;
+
+bool IsPad(const HashFile& file) { return file.path.empty(); }
+
+// Appends the streams of one file. A digest of the whole file needs all bytes
+// in order: one stream. Without one the file is cut into segments that start
+// with a piece and with a block, so that many threads can share it.
+void PlanFile(const HashRequest& request, const PieceLayout& layout,
+              size_t index, size_t num_threads,
+              std::vector<StreamPlan>& plans) {
+  const HashFile& file = request.files[index];
+  if (IsPad(file)) return;
+  const auto inside = layout.PiecesInside(index);
+  StreamPlan plan;
+  plan.file = index;
+  plan.end = file.size_bytes;
+  plan.md5 = file.want_md5;
+  plan.sha256 = file.want_sha256;
+  plan.merkle = file.want_merkle && file.size_bytes > 0;
+  plan.pieces = inside.last > inside.first;
+  const uint64_t length = layout.piece_length();
+  uint64_t unit = 0;
+  if (plan.md5 || plan.sha256) {
+    unit = 0;
+  } else if (plan.pieces && !plan.merkle) {
+    plan.begin = inside.first * length - layout.FileStart(index);
+    const uint64_t last = inside.last - 1;
+    plan.end =
+        last * length + layout.PieceBytes(last) - layout.FileStart(index);
+    unit = length;
+  } else if (plan.merkle && !plan.pieces) {
+    unit = kBlockBytes;
+  } else if (plan.merkle && layout.FileStart(index) % length == 0 &&
+             std::has_single_bit(length)) {
+    unit = std::max<uint64_t>(length, kBlockBytes);
+  }
+  if (!plan.md5 && !plan.sha256 && !plan.merkle && !plan.pieces) {
+    plan.end = plan.begin;  // only looked at
+  }
+  const uint64_t wish = std::max<uint64_t>(
+      kMinSegmentBytes, (plan.end - plan.begin) / (4 * num_threads));
+  if (unit == 0 || unit >= plan.end - plan.begin ||
+      wish >= plan.end - plan.begin) {
+    plans.push_back(plan);
+    return;
+  }
+  const uint64_t segment = (wish / unit + (wish % unit == 0 ? 0 : 1)) * unit;
+  for (uint64_t begin = plan.begin; begin < plan.end;) {
+    StreamPlan part = plan;
+    part.begin = begin;
+    part.end = plan.end - begin > segment ? begin + segment : plan.end;
+    begin = part.end;
+    plans.push_back(part);
+  }
+}
+
+class Engine {
+ public:
+  Engine(const HashRequest& request, const PieceLayout& layout,
+         const CancelToken& cancel, ProgressSink* progress)
+      : request_(request),
+        layout_(layout),
+        cancel_(cancel),
+        progress_(progress),
+        num_threads_(request.num_threads != 0 ? request.num_threads
+                                              : AvailableProcessors()),
+        jobs_(request.files.size()) {}
+
+  Result<HashOutcome> Run();
+
+ private:
+  // A step of a stream, or a piece that lies in several files.
+  struct Work {
+    HashStream* stream = nullptr;
+    HashStream::Step step;
+    uint64_t piece = 0;
+  };
+
+  void Plan();
+  void WorkerMain();
+  void RunOne(std::unique_lock<std::mutex>& lock);
+  size_t Pick(Work& work);
+  bool MayBeginStream() const;
+  HashStream* BeginStream();
+  void FinishStream(HashStream* stream, std::unique_lock<std::mutex>& lock);
+  void HashSharedPiece(uint64_t piece);
+  HashOutcome Assemble();
+
+  const HashRequest& request_;
+  const PieceLayout& layout_;
+  const CancelToken& cancel_;
+  ProgressSink* const progress_;
+  const size_t num_threads_;
+  PieceResults pieces_;
+  uint64_t total_bytes_ = 0;
+
+  std::mutex mu_;
+  std::condition_variable wake_;
+  // All below guarded by mu_ (of jobs_, what its comments say).
+  std::vector<FileJob> jobs_;
+  std::vector<StreamPlan> plans_;  // not begun; the next one last
+  std::vector<std::unique_ptr<HashStream>> active_;
+  std::vector<BlockRing> spare_rings_;
+  std::vector<uint64_t> shared_pieces_;  // not begun; of several files
+  size_t unfinished_ = 0;                // streams and shared pieces
+  uint64_t done_bytes_ = 0;
+  uint64_t bytes_read_ = 0;
+  size_t idle_ = 0;
+  bool stop_ = false;
+  bool out_of_memory_ = false;
+};
+
+void Engine::Plan() {
+  uint64_t next_piece = 0;
+  for (size_t i = 0; i < request_.files.size(); ++i) {
+    const HashFile& file = request_.files[i];
+    if (IsPad(file)) continue;
+    const size_t before = plans_.size();
+    PlanFile(request_, layout_, i, num_threads_, plans_);
+    jobs_[i].streams_left = plans_.size() - before;
+    const auto inside = layout_.PiecesInside(i);
+    if (inside.first >= inside.last) continue;
+    for (; next_piece < inside.first; ++next_piece) {
+      shared_pieces_.push_back(next_piece);
+    }
+    next_piece = inside.last;
+  }
+  for (; next_piece < layout_.num_pieces(); ++next_piece) {
+    shared_pieces_.push_back(next_piece);
+  }
+  // Taken from the back, in order.
+  std::reverse(shared_pieces_.begin(), shared_pieces_.end());
+  // The longest chain first, so that it does not run alone at the end.
+  std::reverse(plans_.begin(), plans_.end());
+  std::stable_sort(plans_.begin(), plans_.end(),
+                   [](const StreamPlan& a, const StreamPlan& b) {
+                     return a.end - a.begin < b.end - b.begin;
+                   });
+  for (const StreamPlan& plan : plans_) total_bytes_ += plan.end - plan.begin;
+  unfinished_ = plans_.size() + shared_pieces_.size();
+  pieces_.digests.resize(static_cast<size_t>(layout_.num_pieces()));
+  pieces_.known.resize(static_cast<size_t>(layout_.num_pieces()));
+}
+
+// Chooses what to do next; 0 if there is nothing now, else how much could be
+// begun now.
+size_t Engine::Pick(Work& work) {
+  size_t count = 0;
+  int urgency = -1;
+  for (const auto& stream : active_) {
+    const auto step = stream->Best(count);
+    if (!step.has_value() || step->urgency <= urgency) continue;
+    urgency = step->urgency;
+    work.stream = stream.get();
+    work.step = *step;
+  }
+  if (count == 0) {
+    if (MayBeginStream()) {
+      work.stream = BeginStream();
+      work.step = work.stream->Best(count).value();
+    } else if (plans_.empty() && !shared_pieces_.empty()) {
+      // Last, when the ends of the files that they join are in the cache.
+      work.piece = shared_pieces_.back();
+      shared_pieces_.pop_back();
+      count = 1;
+    } else {
+      return 0;
+    }
+  }
+  if (MayBeginStream() || (plans_.empty() && !shared_pieces_.empty())) ++count;
+  return count;
+}
+
+bool Engine::MayBeginStream() const {
+  return !plans_.empty() && active_.size() < kMaxActiveStreams;
+}
+
+HashStream* Engine::BeginStream() {
+  const StreamPlan plan = plans_.back();
+  plans_.pop_back();
+  BlockRing ring;
+  if (!spare_rings_.empty()) {
+    ring = std::move(spare_rings_.back());
+    spare_rings_.pop_back();
+  }
+  active_.push_back(
+      std::make_unique<HashStream>(plan, request_.files[plan.file], layout_,
+                                   pieces_, jobs_[plan.file], std::move(ring)));
+  return active_.back().get();
+}
+
+void Engine::WorkerMain() {
+  try {
+    std::unique_lock lock(mu_);
+    while (!stop_ && unfinished_ > 0) RunOne(lock);
+    wake_.notify_all();
+  } catch (const std::bad_alloc&) {
+    const std::scoped_lock lock(mu_);
+    stop_ = true;
+    out_of_memory_ = true;
+    wake_.notify_all();
+  }
+}
+
+void Engine::RunOne(std::unique_lock<std::mutex>& lock) {
+  if (cancel_.cancelled()) {
+    stop_ = true;
+    return;
+  }
+  Work work;
+  const size_t count = Pick(work);
+  if (count == 0) {
+    ++idle_;
+    wake_.wait(lock);
+    --idle_;
+    return;
+  }
+  // Each worker that finds more than it takes wakes one more.
+  if (count > 1 && idle_ > 0) wake_.notify_one();
+  HashStream* const stream = work.stream;
+  if (stream == nullptr) {
+    lock.unlock();
+    HashSharedPiece(work.piece);
+    lock.lock();
+    --unfinished_;
+    return;
+  }
+  stream->Start(work.step);
+  lock.unlock();
+  stream->Run(work.step);
+  lock.lock();
+  uint64_t bytes = stream->Complete(work.step);
+  bytes_read_ += bytes;
+  const bool done = stream->done();
+  std::unique_ptr<HashStream> finished;
+  if (done) {
+    const auto it =
+        std::find_if(active_.begin(), active_.end(),
+                     [&](const auto& item) { return item.get() == stream; });
+    finished = std::move(*it);
+    active_.erase(it);
+    bytes += finished->unread_bytes();
+  }
+  if (bytes > 0) {
+    const size_t file = stream->plan().file;
+    done_bytes_ += bytes;
+    const uint64_t done_bytes = done_bytes_;
+    lock.unlock();
+    if (progress_ != nullptr) {
+      progress_->OnProgress(request_.files[file].path, done_bytes,
+                            total_bytes_);
+    }
+    lock.lock();
+  }
+  if (finished != nullptr) FinishStream(finished.get(), lock);
+}
+
+void Engine::FinishStream(HashStream* stream,
+                          std::unique_lock<std::mutex>& lock) {
+  lock.unlock();
+  stream->CheckUnchanged();
+  lock.lock();
+  FileJob& job = jobs_[stream->plan().file];
+  stream->MergeInto(job);
+  spare_rings_.push_back(stream->TakeRing());
+  const bool last = --job.streams_left == 0;
+  if (last && job.result.state == FileState::kOk && !job.block_roots.empty()) {
+    // This was the file's last stream: nobody else looks at the roots.
+    lock.unlock();
+    MerkleHasher hasher;
+    const auto pad = hasher.ZeroRoot(kBlockBytes / kMerkleLeafBytes);
+    job.result.merkle_root = hasher.Root(std::move(job.block_roots), pad);
+    lock.lock();
+  }
+  if (last) job.block_roots = {};
+  --unfinished_;
+}
+
+// A piece that lies in several files or in pads: read anew, in order, whatever
+// the order in which the files were read. One whose bytes are not all there
+// stays unknown.
+void Engine::HashSharedPiece(uint64_t piece) {
+  std::vector<std::byte> buffer(static_cast<size_t>(
+      std::min<uint64_t>(kBlockBytes, layout_.PieceBytes(piece))));
+  Sha1Hasher sha1;
+  for (const FileRange& part : layout_.PartsOf(piece)) {
+    const HashFile& file = request_.files[part.file];
+    std::optional<ReadOnlyFile> source;
+    if (!IsPad(file)) {
+      auto opened = ReadOnlyFile::Open(file.path);
+      if (!opened) return;
+      source = std::move(*opened);
+    } else {
+      std::fill(buffer.begin(), buffer.end(), std::byte{0});
+    }
+    for (uint64_t done = 0; done < part.size_bytes;) {
+      if (cancel_.cancelled()) return;
+      const auto size = static_cast<size_t>(
+          std::min<uint64_t>(buffer.size(), part.size_bytes - done));
+      const auto bytes = std::span<std::byte>(buffer).first(size);
+      if (source.has_value() && !source->ReadAt(part.offset + done, bytes)) {
+        return;
+      }
+      sha1.Update(bytes);
+      done += size;
+    }
+  }
+  pieces_.Set(piece, sha1.Finish());
+}
+
+HashOutcome Engine::Assemble() {
+  HashOutcome outcome;
+  outcome.bytes_read = bytes_read_;
+  outcome.files.reserve(jobs_.size());
+  for (size_t i = 0; i < jobs_.size(); ++i) {
+    if (IsPad(request_.files[i])) {
+      jobs_[i].result.actual_size_bytes = request_.files[i].size_bytes;
+    }
+    outcome.files.push_back(std::move(jobs_[i].result));
+  }
+  if (!request_.piece_digests.empty()) {
+    for (size_t i = 0; i < pieces_.digests.size(); ++i) {
+      if (pieces_.known[i] == 0 ||
+          pieces_.digests[i] != request_.piece_digests[i]) {
+        outcome.bad_pieces.push_back(static_cast<uint32_t>(i));
+      }
+    }
+  }
+  outcome.piece_digests = std::move(pieces_.digests);
+  return outcome;
+}
+
+Result<HashOutcome> Engine::Run() {
+  Plan();
+  // One stream has at most a reader and four lanes.
+  const size_t useful = shared_pieces_.size() + 5 * plans_.size();
+  std::vector<std::jthread> threads;
+  for (size_t i = 1; i < std::min(num_threads_, useful); ++i) {
+    try {
+      threads.emplace_back([this] { WorkerMain(); });
+    } catch (const std::system_error&) {
+      break;  // fewer threads do it too
+    }
+  }
+  WorkerMain();
+  threads.clear();  // joins
+  if (out_of_memory_) {
+    return Fail(ErrorCode::kInternal, "out of memory while hashing");
+  }
+  if (unfinished_ > 0 || cancel_.cancelled()) {
+    return Fail(ErrorCode::kCancelled, "hashing was stopped");
+  }
+  return Assemble();
+}
+
+}  // namespace
+
+Result<HashOutcome> HashFiles(const HashRequest& request,
+                              const CancelToken& cancel,
+                              ProgressSink* progress) {
+  std::vector<uint64_t> sizes;
+  sizes.reserve(request.files.size());
+  for (const HashFile& file : request.files) sizes.push_back(file.size_bytes);
+  ASSIGN_OR_RETURN(const PieceLayout layout,
+                   PieceLayout::Create(sizes, request.piece_length));
+  if (!request.piece_digests.empty() &&
+      request.piece_digests.size() != layout.num_pieces()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                StrCat(request.piece_digests.size(),
+                       " piece digests given, the sizes make ",
+                       layout.num_pieces(), " pieces"));
+  }
+  return Engine(request, layout, cancel, progress).Run();
+}
+
+}  // namespace verify

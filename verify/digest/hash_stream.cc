@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "verify/digest/hash_stream.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "verify/digest/merkle.h"
+
+namespace verify::internal {
+
+HashStream::HashStream(const StreamPlan& plan, const HashFile& file,
+                       const PieceLayout& layout, PieceResults& pieces,
+                       FileJob& job, BlockRing ring)
+    : plan_(plan),
+      file_(file),
+      layout_(layout),
+      pieces_(pieces),
+      job_(job),
+      ring_(std::move(ring)),
+      read_offset_(plan.begin),
+      read_end_(plan.end) {
+  if (plan_.md5) wanted_.push_back(LaneKind::kMd5);
+  if (plan_.sha256) wanted_.push_back(LaneKind::kSha256);
+  if (plan_.pieces) wanted_.push_back(LaneKind::kPieces);
+  if (plan_.merkle) wanted_.push_back(LaneKind::kMerkle);
+}
+
+bool HashStream::Available(const Lane& lane) const {
+  return lane.next < produced_ &&
+         (!lane.busy || lane.kind == LaneKind::kMerkle);
+}
+
+std::optional<HashStream::Step> HashStream::Best(size_t& count) const {
+  std::optional<Step> best;
+  const auto offer = [&](const Step& step) {
+    ++count;
+    if (!best.has_value() || step.urgency > best->urgency) best = step;
+  };
+  const auto buffered = static_cast<int>(produced_ - retired_);
+  if (!reading_ && !at_end_ && buffered < static_cast<int>(kRingBlocks)) {
+    // An empty ring starves every lane; a half full one can wait.
+    offer({.kind = StepKind::kRead,
+           .block = produced_,
+           .urgency = buffered < 2 ? 100 : 0});
+  }
+  for (size_t i = 0; i < lanes_.size(); ++i) {
+    const Lane& lane = lanes_[i];
+    if (!Available(lane)) continue;
+    // The lane that is furthest behind holds the ring back.
+    offer({.kind = StepKind::kLane,
+           .lane = i,
+           .block = lane.next,
+           .urgency = static_cast<int>(produced_ - lane.next)});
+  }
+  return best;
+}
+
+void HashStream::Start(const Step& step) {
+  if (step.kind == StepKind::kRead) {
+    reading_ = true;
+    return;
+  }
+  Lane& lane = lanes_[step.lane];
+  ++lane.next;
+  if (lane.kind != LaneKind::kMerkle) lane.busy = true;
+}
+
+void HashStream::Run(const Step& step) {
+  if (step.kind == StepKind::kRead) {
+    if (!source_.has_value()) OpenFile();
+    if (read_offset_ < read_end_) ReadBlock(step.block);
+    return;
+  }
+  const size_t slot = step.block % kRingBlocks;
+  RunLane(lanes_[step.lane], slots_[slot],
+          {ring_[slot].get(), slots_[slot].size});
+}
+
+uint64_t HashStream::Complete(const Step& step) {
+  Slot& slot = slots_[step.block % kRingBlocks];
+  if (step.kind == StepKind::kRead) {
+    reading_ = false;
+    if (!opened_) {
+      opened_ = true;
+      for (const LaneKind kind : wanted_) lanes_.push_back({.kind = kind});
+      if (job_.block_roots.empty() && plan_.merkle &&
+          state_ == FileState::kOk) {
+        job_.block_roots.resize(static_cast<size_t>(
+            (file_.size_bytes + kBlockBytes - 1) / kBlockBytes));
+      }
+    }
+    at_end_ = read_offset_ >= read_end_;
+    if (slot.size > 0) {
+      slot.pending = lanes_.size();
+      ++produced_;
+    }
+    return 0;
+  }
+  lanes_[step.lane].busy = false;
+  --slot.pending;
+  uint64_t bytes = 0;
+  while (retired_ < produced_) {
+    Slot& oldest = slots_[retired_ % kRingBlocks];
+    if (oldest.pending > 0) break;
+    bytes += oldest.size;
+    oldest.size = 0;
+    ++retired_;
+  }
+  retired_bytes_ += bytes;
+  return bytes;
+}
+
+bool HashStream::done() const {
+  return at_end_ && !reading_ && retired_ == produced_;
+}
+
+void HashStream::Fail(FileState state, std::string error) {
+  if (state_ != FileState::kOk) return;
+  state_ = state;
+  error_ = std::move(error);
+}
+
+void HashStream::OpenFile() {
+  auto file = ReadOnlyFile::Open(file_.path);
+  if (!file) {
+    const bool missing = file.error().code == ErrorCode::kNotFound;
+    Fail(missing ? FileState::kMissing : FileState::kUnreadable,
+         missing ? std::string() : file.error().ToString());
+    read_end_ = read_offset_;
+    return;
+  }
+  source_ = std::move(*file);
+  actual_size_bytes_ = source_->size();
+  if (actual_size_bytes_ != file_.size_bytes) {
+    // No digest of the whole can match; the pieces that are there can.
+    Fail(FileState::kWrongSize, "");
+    std::erase_if(wanted_,
+                  [](LaneKind kind) { return kind != LaneKind::kPieces; });
+    read_end_ = std::min(read_end_, actual_size_bytes_);
+  }
+  if (wanted_.empty() || read_end_ < read_offset_) read_end_ = read_offset_;
+  for (const LaneKind kind : wanted_) {
+    if (kind == LaneKind::kMd5) md5_.emplace();
+    if (kind == LaneKind::kSha256) sha256_.emplace();
+    if (kind == LaneKind::kPieces) sha1_.emplace();
+  }
+  // Only advice: larger read-ahead, and no harm where it is not taken.
+  static_cast<void>(posix_fadvise(
+      source_->fd(), static_cast<off_t>(read_offset_),
+      static_cast<off_t>(read_end_ - read_offset_), POSIX_FADV_SEQUENTIAL));
+}
+
+void HashStream::ReadBlock(uint64_t block) {
+  const size_t index = block % kRingBlocks;
+  Slot& slot = slots_[index];
+  if (ring_[index] == nullptr) {
+    ring_[index] = std::make_unique_for_overwrite<std::byte[]>(kBlockBytes);
+  }
+  slot.offset = read_offset_;
+  slot.size = static_cast<size_t>(
+      std::min<uint64_t>(kBlockBytes, read_end_ - read_offset_));
+  slot.hole = false;
+  const auto read = source_->ReadAt(
+      slot.offset, std::span<std::byte>(ring_[index].get(), slot.size));
+  if (!read) {
+    slot.hole = true;
+    Fail(FileState::kUnreadable, read.error().ToString());
+    // Behind a bad sector there may be good pieces, but no more whole digest.
+    if (!plan_.pieces) {
+      slot.size = 0;
+      read_end_ = read_offset_;
+      return;
+    }
+  }
+  read_offset_ += slot.size;
+}
+
+void HashStream::RunLane(const Lane& lane, const Slot& slot, ByteSpan bytes) {
+  if (lane.kind == LaneKind::kPieces) {
+    HashPieces(slot, bytes);
+    return;
+  }
+  // Once there is a hole the state is not kOk and no whole digest is given.
+  if (slot.hole) return;
+  switch (lane.kind) {
+    case LaneKind::kMd5:
+      md5_->Update(bytes);
+      return;
+    case LaneKind::kSha256:
+      sha256_->Update(bytes);
+      return;
+    case LaneKind::kMerkle: {
+      // A tree that is wider than a block holds the block's subtree in full
+      // width; a smaller one is only as wide as its leaves need.
+      const size_t width =
+          file_.size_bytes > kBlockBytes ? kBlockBytes / kMerkleLeafBytes : 1;
+      MerkleHasher hasher;
+      job_.block_roots[static_cast<size_t>(slot.offset / kBlockBytes)] =
+          hasher.SubtreeRoot(bytes, width);
+      return;
+    }
+    case LaneKind::kPieces:
+      return;
+  }
+}
+
+void HashStream::HashPieces(const Slot& slot, ByteSpan bytes) {
+  const auto inside = layout_.PiecesInside(plan_.file);
+  const uint64_t length = layout_.piece_length();
+  const uint64_t file_start = layout_.FileStart(plan_.file);
+  // All positions from here on are of the payload.
+  const uint64_t block_begin = file_start + slot.offset;
+  const uint64_t block_end = block_begin + slot.size;
+  uint64_t at = std::max(block_begin, inside.first * length);
+  while (at < block_end) {
+    const uint64_t piece = at / length;
+    if (piece >= inside.last) return;
+    const uint64_t piece_end = piece * length + layout_.PieceBytes(piece);
+    const uint64_t part_end = std::min(block_end, piece_end);
+    if (at == piece * length) {
+      sha1_->Reset();
+      piece_whole_ = true;
+    }
+    if (slot.hole) {
+      piece_whole_ = false;
+    } else if (piece_whole_) {
+      sha1_->Update(bytes.subspan(static_cast<size_t>(at - block_begin),
+                                  static_cast<size_t>(part_end - at)));
+    }
+    if (part_end == piece_end && piece_whole_) {
+      pieces_.Set(piece, sha1_->Finish());
+    }
+    at = part_end;
+  }
+}
+
+void HashStream::CheckUnchanged() {
+  if (!source_.has_value() || state_ == FileState::kUnreadable) return;
+  const auto now = source_->CurrentIdentity();
+  if (now && *now == source_->identity()) return;
+  state_ = FileState::kUnreadable;
+  error_ = now ? "file changed while it was read" : now.error().ToString();
+}
+
+void HashStream::MergeInto(FileJob& job) {
+  FileDigests& result = job.result;
+  if (state_ == FileState::kOk && source_.has_value()) {
+    if (job.identity.has_value() && *job.identity != source_->identity()) {
+      Fail(FileState::kUnreadable, "file changed while it was read");
+    }
+    job.identity = source_->identity();
+  }
+  if (source_.has_value()) result.actual_size_bytes = actual_size_bytes_;
+  if (state_ != FileState::kOk && result.state == FileState::kOk) {
+    result.state = state_;
+    result.error = error_;
+  }
+  if (result.state != FileState::kOk) return;
+  if (md5_.has_value()) result.md5 = md5_->Finish();
+  if (sha256_.has_value()) result.sha256 = sha256_->Finish();
+}
+
+}  // namespace verify::internal

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// One range of one file on its way from the disk through all digests that are
+// wanted of it. Part of hash_engine; not for other users.
+//
+//   read ──> ring of blocks ──> lane MD5     (serial)
+//                          ├──> lane SHA-256 (serial)
+//                          ├──> lane pieces  (serial: SHA-1 of each piece)
+//                          └──> lane Merkle  (blocks in any order)
+//
+// A whole-file digest is a chain and cannot be spread, so each lane may be
+// worked on by another thread while one reader keeps the ring full.
+// Tested by tests/verify/digest/hash_engine_test.cc.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "verify/base/file.h"
+#include "verify/digest/digest.h"
+#include "verify/digest/hash_engine.h"
+#include "verify/digest/piece_layout.h"
+
+namespace verify::internal {
+
+inline constexpr size_t kBlockBytes = 1u << 20;
+inline constexpr size_t kRingBlocks = 4;
+
+using BlockRing = std::array<std::unique_ptr<std::byte[]>, kRingBlocks>;
+
+// Digests of pieces as they become known. Different pieces may be set from
+// different threads at once.
+struct PieceResults {
+  std::vector<Sha1Digest> digests;
+  std::vector<uint8_t> known;  // 1: `digests` holds this piece
+
+  void Set(uint64_t piece, const Sha1Digest& digest) {
+    digests[static_cast<size_t>(piece)] = digest;
+    known[static_cast<size_t>(piece)] = 1;
+  }
+};
+
+// What the streams of one file share.
+struct FileJob {
+  size_t streams_left = 0;
+  std::optional<FileIdentity> identity;   // guarded by the engine's lock
+  FileDigests result;                     // guarded by the engine's lock
+  std::vector<Sha256Digest> block_roots;  // Merkle roots of 1 MiB each
+};
+
+// What a stream is to do: bytes [begin, end) of a file, and in which digests
+// they go. Pieces are those that start in the range and lie in the file.
+struct StreamPlan {
+  size_t file = 0;
+  uint64_t begin = 0;
+  uint64_t end = 0;
+  bool md5 = false;
+  bool sha256 = false;
+  bool merkle = false;
+  bool pieces = false;
+};
+
+// The engine calls Best, Start and Complete under its lock and Run without;
+// what Run touches is set apart by them: one reader at a time, one thread per
+// serial lane, and a slot is refilled only when all lanes are through.
+class HashStream {
+ public:
+  enum class StepKind { kRead, kLane };
+  struct Step {
+    StepKind kind = StepKind::kRead;
+    size_t lane = 0;
+    uint64_t block = 0;
+    int urgency = 0;
+  };
+
+  HashStream(const StreamPlan& plan, const HashFile& file,
+             const PieceLayout& layout, PieceResults& pieces, FileJob& job,
+             BlockRing ring);
+
+  // The most urgent step that can be taken now, and in `count` (added to) how
+  // many there are.
+  std::optional<Step> Best(size_t& count) const;
+  void Start(const Step& step);
+  void Run(const Step& step);
+  // Returns how many bytes are through all lanes since the last call.
+  uint64_t Complete(const Step& step);
+  bool done() const;
+
+  // Bytes of the plan that did not go through the lanes: not there, or of no
+  // use. Once done.
+  uint64_t unread_bytes() const {
+    return plan_.end - plan_.begin - retired_bytes_;
+  }
+
+  // Once done, without the lock: looks whether the file has changed.
+  void CheckUnchanged();
+  // Under the lock: adds what came out to the file's job.
+  void MergeInto(FileJob& job);
+
+  const StreamPlan& plan() const { return plan_; }
+  BlockRing TakeRing() { return std::move(ring_); }
+
+ private:
+  enum class LaneKind { kMd5, kSha256, kPieces, kMerkle };
+  struct Lane {
+    LaneKind kind = LaneKind::kMd5;
+    uint64_t next = 0;  // the next block to take
+    bool busy = false;
+  };
+  struct Slot {
+    uint64_t offset = 0;
+    size_t size = 0;
+    bool hole = false;   // could not be read
+    size_t pending = 0;  // lanes that are not through
+  };
+
+  void OpenFile();
+  void ReadBlock(uint64_t block);
+  void RunLane(const Lane& lane, const Slot& slot, ByteSpan bytes);
+  void HashPieces(const Slot& slot, ByteSpan bytes);
+  void Fail(FileState state, std::string error);
+  bool Available(const Lane& lane) const;
+
+  const StreamPlan plan_;
+  const HashFile& file_;
+  const PieceLayout& layout_;
+  PieceResults& pieces_;
+  FileJob& job_;
+  BlockRing ring_;
+
+  // Guarded by the engine's lock.
+  bool opened_ = false;
+  bool reading_ = false;
+  uint64_t produced_ = 0;  // blocks read
+  uint64_t retired_ = 0;   // blocks that are through all lanes
+  uint64_t retired_bytes_ = 0;
+  bool at_end_ = false;
+  std::array<Slot, kRingBlocks> slots_;
+  std::vector<Lane> lanes_;
+
+  // Of the reader.
+  std::optional<ReadOnlyFile> source_;
+  std::vector<LaneKind> wanted_;
+  uint64_t read_offset_ = 0;
+  uint64_t read_end_ = 0;
+  FileState state_ = FileState::kOk;
+  uint64_t actual_size_bytes_ = 0;
+  std::string error_;
+
+  // Of one lane each.
+  std::optional<Md5Hasher> md5_;
+  std::optional<Sha256Hasher> sha256_;
+  std::optional<Sha1Hasher> sha1_;
+  bool piece_whole_ = false;  // all bytes of the current piece so far
+};
+
+}  // namespace verify::internal
