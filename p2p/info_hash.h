@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "verify/base/bytes.h"
+
 namespace p2p {
 
 using InfoHashV1 = std::array<std::byte, 20>;
@@ -22,5 +24,9 @@ struct InfoHashes {
   // says: names state on disk.
   std::string Key() const;
 };
+
+// Of the raw bytes of an info dictionary.
+InfoHashV1 ComputeInfoHashV1(verify::ByteSpan info);
+InfoHashV2 ComputeInfoHashV2(verify::ByteSpan info);
 
 }  // namespace p2p

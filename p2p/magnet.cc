@@ -5,6 +5,7 @@
 #include <charconv>
 #include <set>
 
+#include "p2p/display_text.h"
 #include "p2p/endpoint_policy.h"
 #include "p2p/magnet_repair.h"
 #include "p2p/notes.h"
@@ -74,29 +75,6 @@ std::string PercentEncode(std::string_view text) {
       out.push_back(kDigits[byte >> 4]);
       out.push_back(kDigits[byte & 15]);
     }
-  }
-  return out;
-}
-
-// The text as UTF-8: each byte that is none becomes U+FFFD; at most
-// `max_bytes`, cut between characters.
-std::string ToValidUtf8(std::string_view text, size_t max_bytes) {
-  std::string out;
-  size_t i = 0;
-  while (i < text.size()) {
-    size_t size = 0;
-    for (size_t length = 1; length <= 4 && i + length <= text.size();
-         ++length) {
-      if (verify::IsValidUtf8(text.substr(i, length))) {
-        size = length;
-        break;
-      }
-    }
-    const std::string_view piece =
-        size == 0 ? std::string_view("\xEF\xBF\xBD") : text.substr(i, size);
-    if (out.size() + piece.size() > max_bytes) break;
-    out.append(piece);
-    i += size == 0 ? 1 : size;
   }
   return out;
 }

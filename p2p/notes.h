@@ -12,16 +12,13 @@
 namespace p2p {
 
 // Appends remarks to a list that it does not own (it must outlive this), the
-// first `limit` of them; on destruction one more line counts the rest.
+// first `limit` of them; Flush, or destruction, adds one line that counts the
+// rest.
 class BoundedNotes {
  public:
   explicit BoundedNotes(std::vector<std::string>& out, size_t limit = 50)
       : out_(out), limit_(limit) {}
-  ~BoundedNotes() {
-    if (dropped_ > 0) {
-      out_.push_back(verify::StrCat("and ", dropped_, " more of this kind"));
-    }
-  }
+  ~BoundedNotes() { Flush(); }
   BoundedNotes(const BoundedNotes&) = delete;
   BoundedNotes& operator=(const BoundedNotes&) = delete;
 
@@ -31,6 +28,13 @@ class BoundedNotes {
     } else {
       ++dropped_;
     }
+  }
+
+  void Flush() {
+    if (dropped_ > 0) {
+      out_.push_back(verify::StrCat("and ", dropped_, " more of this kind"));
+    }
+    dropped_ = 0;
   }
 
  private:
