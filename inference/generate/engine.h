@@ -37,9 +37,11 @@ struct GenerateOutcome {
 // `session`. kLength when max_tokens or the session's end is reached.
 using TokenCallback =
     std::function<void(TokenId id, const std::string& text, float logprob)>;
-verify::Result<GenerateOutcome> Generate(
-    const Model& model, Session& session, std::span<const TokenId> prompt,
-    const GenerateOptions& options, const verify::CancelToken& cancel,
-    const TokenCallback& on_token, ForwardObserver* observer = nullptr);
+verify::Result<GenerateOutcome> Generate(const Model& model, Session& session,
+                                         std::span<const TokenId> prompt,
+                                         const GenerateOptions& options,
+                                         const verify::CancelToken& cancel,
+                                         const TokenCallback& on_token,
+                                         ForwardObserver* observer = nullptr);
 
 }  // namespace inference

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "inference/text/tokenizer.h"
+#include "verify/base/progress.h"
 #include "verify/base/result.h"
 #include "verify/structure/model_config.h"
 
@@ -46,7 +47,8 @@ class Model {
   // `path`: a GGUF file, or a folder or weights file as Checkpoint::Open takes
   // it, with configuration and tokenizer beside it.
   // Errors: those of the readers; kCorrupt (structure does not fit the
-  // configuration, id E-STRUCTURE), kUnsupported (dtype or family).
+  // configuration, id E-STRUCTURE; tokenizer larger than the vocabulary, id
+  // E-TOKENIZER), kUnsupported (dtype, strided tensor or family).
   static verify::Result<std::unique_ptr<Model>> Load(
       const std::string& path, const ModelOptions& options);
   ~Model();
@@ -56,6 +58,13 @@ class Model {
   // "bf16", "q8_0": what most weights are.
   std::string weight_type() const;
   uint64_t weight_bytes() const;
+
+  // One expert by itself: W2(silu(W1 n) * (W3 n)) with n = RMS(hidden;
+  // ffn_norm of the layer). A dense model has expert 0 alone. hidden: [dim].
+  // Errors: kInvalidArgument (no such layer or expert, another length),
+  // kLimit (no memory).
+  verify::Result<std::vector<float>> RunExpert(
+      uint64_t layer, uint64_t expert, std::span<const float> hidden) const;
 
  private:
   friend class Session;
@@ -79,16 +88,22 @@ class Session {
 
   // Appends tokens and computes the logits of the last one. Errors:
   // kInvalidArgument (no token, an id outside the vocabulary), kLimit (the
-  // sequence would pass max_tokens).
+  // sequence would pass max_tokens, or no memory), kCancelled; the sequence is
+  // then as it was. Long spans run in batches, for which the observer is called
+  // in turn. The logits have the same bits for any number of threads and for
+  // any split of the tokens over calls; they differ in the last places between
+  // kinds of CPU.
   verify::Result<void> Append(std::span<const TokenId> tokens,
-                              ForwardObserver* observer = nullptr);
+                              ForwardObserver* observer = nullptr,
+                              const verify::CancelToken* cancel = nullptr);
 
   // [vocab_size], of the last appended token; valid until the next Append.
   std::span<const float> logits() const;
   uint64_t position() const;
   // Forgets all tokens from `position` on (prefix reuse between turns).
-  // Requires position <= this->position(); with a sliding window that has
-  // wrapped, only 0 or the current position: then false is returned.
+  // False, and nothing changes, if that is ahead of the sequence or if, with a
+  // sliding window, keys that a token there would see are gone; 0 and the
+  // current position always work.
   bool Rewind(uint64_t position);
 
  private:

@@ -32,7 +32,7 @@ size_t AvailableProcessors() {
 ThreadPool::ThreadPool(size_t num_threads) {
   if (num_threads == 0) num_threads = AvailableProcessors();
   for (size_t i = 1; i < num_threads; ++i) {
-    workers_.emplace_back([this] { WorkerMain(); });
+    workers_.emplace_back([this, i] { WorkerMain(i); });
   }
 }
 
@@ -44,14 +44,21 @@ ThreadPool::~ThreadPool() {
   wake_.notify_all();
 }
 
-void ThreadPool::ParallelFor(
-    size_t count, size_t grain,
-    const std::function<void(size_t, size_t)>& body) {
+void ThreadPool::ParallelFor(size_t count, size_t grain,
+                             const std::function<void(size_t, size_t)>& body) {
+  ParallelForWorkers(count, grain,
+                     [&body](size_t begin, size_t end, size_t /*worker*/) {
+                       body(begin, end);
+                     });
+}
+
+void ThreadPool::ParallelForWorkers(size_t count, size_t grain,
+                                    const WorkerBody& body) {
   if (count == 0) return;
   grain = std::max<size_t>(1, grain);
   if (workers_.empty() || count <= grain) {
     for (size_t begin = 0; begin < count; begin += grain) {
-      body(begin, std::min(count, begin + grain));
+      body(begin, std::min(count, begin + grain), 0);
     }
     return;
   }
@@ -65,7 +72,7 @@ void ThreadPool::ParallelFor(
     wake = sleeping_ > 0;
   }
   if (wake) wake_.notify_all();
-  RunRanges(loop_);
+  RunRanges(loop_, 0);
   for (int round = 0; busy_.load(std::memory_order_acquire) != 0; ++round) {
     if (round < kSpinRounds) {
       SpinPause();
@@ -75,16 +82,15 @@ void ThreadPool::ParallelFor(
   }
 }
 
-void ThreadPool::RunRanges(const Loop& loop) {
+void ThreadPool::RunRanges(const Loop& loop, size_t worker) {
   for (;;) {
-    const size_t begin =
-        next_.fetch_add(loop.grain, std::memory_order_relaxed);
+    const size_t begin = next_.fetch_add(loop.grain, std::memory_order_relaxed);
     if (begin >= loop.count) return;
-    (*loop.body)(begin, std::min(loop.count, begin + loop.grain));
+    (*loop.body)(begin, std::min(loop.count, begin + loop.grain), worker);
   }
 }
 
-void ThreadPool::WorkerMain() {
+void ThreadPool::WorkerMain(size_t worker) {
   uint64_t seen = 0;
   for (;;) {
     for (int round = 0; round < kSpinRounds; ++round) {
@@ -97,14 +103,13 @@ void ThreadPool::WorkerMain() {
     if (generation_.load(std::memory_order_acquire) == seen) {
       std::unique_lock lock(mu_);
       ++sleeping_;
-      wake_.wait(lock, [&] {
-        return stop_.load() || generation_.load() != seen;
-      });
+      wake_.wait(lock,
+                 [&] { return stop_.load() || generation_.load() != seen; });
       --sleeping_;
     }
     if (generation_.load(std::memory_order_acquire) == seen) return;  // stop
     ++seen;
-    RunRanges(loop_);
+    RunRanges(loop_, worker);
     busy_.fetch_sub(1, std::memory_order_release);
   }
 }

@@ -37,19 +37,26 @@ class ThreadPool {
   void ParallelFor(size_t count, size_t grain,
                    const std::function<void(size_t, size_t)>& body);
 
+  // The same with the number of the thread, below num_threads(), as third
+  // argument: for scratch memory that a thread keeps to itself. Results must
+  // not depend on it.
+  using WorkerBody =
+      std::function<void(size_t begin, size_t end, size_t worker)>;
+  void ParallelForWorkers(size_t count, size_t grain, const WorkerBody& body);
+
  private:
   struct Loop {
-    const std::function<void(size_t, size_t)>* body = nullptr;
+    const WorkerBody* body = nullptr;
     size_t count = 0;
     size_t grain = 1;
   };
 
-  void WorkerMain();
-  void RunRanges(const Loop& loop);
+  void WorkerMain(size_t worker);
+  void RunRanges(const Loop& loop, size_t worker);
 
   std::mutex mu_;
   std::condition_variable wake_;
-  Loop loop_;                           // written before generation_ moves on
+  Loop loop_;                            // written before generation_ moves on
   std::atomic<uint64_t> generation_{0};  // one up for each loop
   std::atomic<size_t> next_{0};          // first item not yet taken
   std::atomic<size_t> busy_{0};          // workers that have not finished

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Grouped-query attention of a batch of tokens over the KV cache, with an
+// optional sliding window. Tested by tests/inference/model/attention_test.cc.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "inference/model/kv_cache.h"
+#include "inference/ops/kernels.h"
+#include "inference/tensor/aligned_buffer.h"
+#include "verify/base/thread_pool.h"
+#include "verify/structure/model_config.h"
+
+namespace inference {
+
+// Keys are taken in blocks whose borders are fixed positions of the sequence;
+// each block gives a partial softmax, and the parts are joined in order. So
+// the bits of a result depend neither on the number of threads nor on how many
+// tokens are run together. One thread at a time; kernels and pool must outlive
+// it.
+class Attention {
+ public:
+  Attention(const verify::ModelConfig& config, const Kernels& kernels,
+            verify::ThreadPool& pool);
+
+  // out[t] = softmax(q[t] . K / sqrt(head_dim)) V over the keys j with
+  // i - window < j <= i, i = first + t. Query heads h * group .. share the kv
+  // head h. Keys and values of all tokens are already in the cache.
+  //   q, out: [num_tokens, num_heads * head_dim]
+  // False if there is no memory for scratch.
+  [[nodiscard]] bool Run(size_t layer, const float* q, size_t num_tokens,
+                         uint64_t first, KvCache& cache, float* out);
+
+ private:
+  // Softmax over some of the keys for the query heads of one kv head: the
+  // largest score and the sum of exp(score - max), then the weighted values.
+  struct Partial {
+    float* max;  // [group]
+    float* sum;  // [group]
+    float* out;  // [group, head_dim]
+  };
+  struct KeyRange {
+    uint64_t begin;
+    uint64_t end;
+  };
+
+  Partial PartialAt(float* memory) const;
+  KeyRange Visible(uint64_t position) const;
+  void RunBlock(size_t layer, const float* q, size_t kv_head, KeyRange keys,
+                KvCache& cache, const Partial& result, float* scores) const;
+  void Join(const Partial& from, bool is_first, const Partial& into) const;
+  void Finish(const Partial& from, float* out) const;
+
+  bool RunOne(size_t layer, const float* q, uint64_t position, KvCache& cache,
+              float* out);
+  bool RunMany(size_t layer, const float* q, size_t num_tokens, uint64_t first,
+               KvCache& cache, float* out);
+
+  const Kernels& kernels_;
+  verify::ThreadPool& pool_;
+  size_t head_dim_;
+  size_t num_heads_;
+  size_t num_kv_heads_;
+  size_t group_;
+  uint64_t window_;  // 0: none
+  float scale_;
+  size_t partial_floats_;
+  AlignedBuffer<float> partials_;
+  std::vector<AlignedBuffer<float>> scratch_;  // one per thread
+};
+
+}  // namespace inference

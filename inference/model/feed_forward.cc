@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "inference/model/feed_forward.h"
+
+#include "inference/moe/router.h"
+
+namespace inference {
+
+FeedForward::FeedForward(const verify::ModelConfig& config,
+                         const Kernels& kernels, verify::ThreadPool& pool,
+                         MatMul& matmul)
+    : config_(config), matmul_(matmul), experts_(kernels, pool, matmul) {}
+
+bool FeedForward::Run(const LayerWeights& layer, const float* x,
+                      size_t num_tokens, float* residual) {
+  const size_t k = config_.is_moe() ? config_.num_experts_per_token : 1;
+  // A dense block is a mixture of one, taken whole.
+  chosen_.assign(num_tokens * k, 0);
+  weights_.assign(num_tokens * k, 1.0f);
+  if (config_.is_moe() && !Route(layer, x, num_tokens)) return false;
+  routing_ = {chosen_, weights_, k};
+  return experts_.Run(layer.experts, routing_, x, num_tokens, residual);
+}
+
+bool FeedForward::Route(const LayerWeights& layer, const float* x,
+                        size_t num_tokens) {
+  const size_t num_experts = config_.num_experts;
+  const size_t k = config_.num_experts_per_token;
+  logits_.resize(num_tokens * num_experts);
+  const MatMulJob job = {&layer.router, x, num_tokens, logits_.data(),
+                         num_experts};
+  if (!matmul_.Run({&job, 1})) return false;
+  for (size_t t = 0; t < num_tokens; ++t) {
+    RouteTopK(std::span(logits_).subspan(t * num_experts, num_experts),
+              std::span(chosen_).subspan(t * k, k),
+              std::span(weights_).subspan(t * k, k));
+  }
+  return true;
+}
+
+}  // namespace inference

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys and values of one sequence, [layer, position, kv_head, head_dim], as
+// halves; with a sliding window a ring of positions.
+// Tested by tests/inference/model/kv_cache_test.cc.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "verify/base/result.h"
+#include "verify/structure/model_config.h"
+
+namespace inference {
+
+// Tokens that one forward pass takes at most.
+inline constexpr size_t kMaxBatchTokens = 512;
+
+// Address space for all positions is taken at once, memory only as positions
+// are written. Movable; thread-compatible (different positions of a layer may
+// be written by different threads).
+class KvCache {
+ public:
+  // Room for `max_tokens` positions, or for the sliding window and one batch
+  // if that is less. Errors: kInvalidArgument (0), kLimit (more than the
+  // machine's memory).
+  static verify::Result<KvCache> Create(const verify::ModelConfig& config,
+                                        uint64_t max_tokens);
+  KvCache(KvCache&& other) noexcept;
+  KvCache& operator=(KvCache&& other) noexcept;
+  KvCache(const KvCache&) = delete;
+  KvCache& operator=(const KvCache&) = delete;
+  ~KvCache();
+
+  uint64_t max_tokens() const { return max_tokens_; }
+  uint64_t position() const { return position_; }
+  // Halves from one position to the next: num_kv_heads * head_dim.
+  size_t stride() const { return stride_; }
+  // Positions that are there at once; a multiple of kAttentionBlockKeys, so
+  // that a block of keys never wraps.
+  size_t capacity() const { return capacity_; }
+
+  // The row of a position. Requires position < max_tokens() and, to read,
+  // that it was written and not overwritten since.
+  uint16_t* Key(size_t layer, uint64_t position) {
+    return data_ + (2 * layer * capacity_ + Slot(position)) * stride_;
+  }
+  uint16_t* Value(size_t layer, uint64_t position) {
+    return data_ + ((2 * layer + 1) * capacity_ + Slot(position)) * stride_;
+  }
+
+  // Moves the position after `count` tokens have been written to all layers.
+  void Advance(uint64_t count);
+  // Forgets all from `position` on. False, and nothing changed, if keys that
+  // a token there would see have been overwritten.
+  bool Rewind(uint64_t position);
+
+ private:
+  KvCache() = default;
+  size_t Slot(uint64_t position) const {
+    return static_cast<size_t>(position % capacity_);
+  }
+  void Release();
+
+  uint16_t* data_ = nullptr;
+  size_t mapped_bytes_ = 0;
+  size_t capacity_ = 1;
+  size_t stride_ = 0;
+  uint64_t window_ = 0;  // 0: none
+  uint64_t max_tokens_ = 0;
+  uint64_t position_ = 0;
+  uint64_t oldest_ = 0;  // first position that has not been overwritten
+};
+
+}  // namespace inference

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "inference/model/model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "inference/model/kv_cache.h"
+#include "inference/model/model_impl.h"
+#include "verify/base/file.h"
+#include "verify/base/text.h"
+
+namespace inference {
+namespace {
+
+using verify::ErrorCode;
+using verify::Fail;
+using verify::Result;
+using verify::StrCat;
+
+Result<verify::TokenizerModel> LoadTokenizerModel(
+    const verify::Checkpoint& checkpoint) {
+  if (checkpoint.gguf() != nullptr) {
+    return verify::TokenizerModelFromGguf(*checkpoint.gguf());
+  }
+  const std::string path = checkpoint.folder() + "/tokenizer.model";
+  ASSIGN_OR_RETURN(const auto bytes,
+                   verify::ReadSmallFile(path, verify::kMaxTokenizerBytes));
+  auto model = verify::ReadTokenizerModel(bytes);
+  if (!model) return WithContext(std::move(model).error(), path);
+  return model;
+}
+
+}  // namespace
+
+Model::Impl::Impl(verify::Checkpoint opened, verify::ModelConfig model_config,
+                  ModelWeights bound, Tokenizer text, size_t num_threads)
+    : checkpoint(std::move(opened)),
+      config(std::move(model_config)),
+      weights(std::move(bound)),
+      tokenizer(std::move(text)),
+      pool(num_threads),
+      transformer(config, weights, BestKernels(), pool) {}
+
+Result<std::unique_ptr<Model>> Model::Load(const std::string& path,
+                                           const ModelOptions& options) {
+  ASSIGN_OR_RETURN(auto checkpoint, verify::Checkpoint::Open(path));
+  ASSIGN_OR_RETURN(auto config, verify::LoadModelConfig(checkpoint));
+  ASSIGN_OR_RETURN(auto weights, BindWeights(checkpoint, config));
+  ASSIGN_OR_RETURN(const auto pieces, LoadTokenizerModel(checkpoint));
+  // A smaller tokenizer is common: vocabularies are padded.
+  if (pieces.pieces.size() > config.vocab_size) {
+    return Fail(
+               ErrorCode::kCorrupt,
+               StrCat("the tokenizer has ", pieces.pieces.size(),
+                      " pieces, the model a vocabulary of ", config.vocab_size))
+        .Id("E-TOKENIZER")
+        .Hint("the tokenizer belongs to another model");
+  }
+  ASSIGN_OR_RETURN(auto tokenizer, Tokenizer::Create(pieces));
+  return std::unique_ptr<Model>(new Model(std::make_unique<Impl>(
+      std::move(checkpoint), std::move(config), std::move(weights),
+      std::move(tokenizer), options.num_threads)));
+}
+
+Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Model::~Model() = default;
+
+const verify::ModelConfig& Model::config() const { return impl_->config; }
+const Tokenizer& Model::tokenizer() const { return impl_->tokenizer; }
+std::string Model::weight_type() const {
+  return std::string(verify::DTypeName(impl_->weights.main_dtype));
+}
+uint64_t Model::weight_bytes() const { return impl_->weights.total_bytes; }
+
+Result<std::vector<float>> Model::RunExpert(
+    uint64_t layer, uint64_t expert, std::span<const float> hidden) const {
+  const auto& layers = impl_->weights.layers;
+  if (layer >= layers.size() || expert >= layers[layer].experts.size() ||
+      hidden.size() != impl_->config.dim) {
+    return Fail(ErrorCode::kInvalidArgument,
+                StrCat("no expert ", expert, " in layer ", layer,
+                       " for a state of ", hidden.size(), " values"));
+  }
+  std::vector<float> out(hidden.size());
+  if (!impl_->transformer.RunExpert(layer, expert, hidden, out)) {
+    return Fail(ErrorCode::kLimit, "no memory to run an expert").Id("E-MEMORY");
+  }
+  return out;
+}
+
+struct Session::Impl {
+  const Model& model;
+  KvCache cache;
+  std::vector<float> logits;
+};
+
+Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+Session::~Session() = default;
+
+Result<Session> Session::Create(const Model& model, uint64_t max_tokens) {
+  ASSIGN_OR_RETURN(auto cache, KvCache::Create(model.config(), max_tokens));
+  auto impl = std::make_unique<Impl>(Impl{model, std::move(cache), {}});
+  impl->logits.resize(model.config().vocab_size);
+  return Session(std::move(impl));
+}
+
+Result<void> Session::Append(std::span<const TokenId> tokens,
+                             ForwardObserver* observer,
+                             const verify::CancelToken* cancel) {
+  if (tokens.empty()) {
+    return Fail(ErrorCode::kInvalidArgument, "no token to append");
+  }
+  const auto vocab_size = impl_->model.config().vocab_size;
+  for (const TokenId id : tokens) {
+    if (id < 0 || static_cast<uint64_t>(id) >= vocab_size) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  StrCat("token id ", id, " is outside the vocabulary of ",
+                         vocab_size));
+    }
+  }
+  KvCache& cache = impl_->cache;
+  const uint64_t start = cache.position();
+  if (tokens.size() > cache.max_tokens() - start) {
+    return Fail(ErrorCode::kLimit,
+                StrCat(tokens.size(), " tokens after ", start,
+                       " pass the end of the sequence at ", cache.max_tokens()))
+        .Id("E-CONTEXT");
+  }
+  Transformer& transformer = impl_->model.impl_->transformer;
+  while (!tokens.empty()) {
+    const auto batch =
+        tokens.first(std::min<size_t>(tokens.size(), kMaxBatchTokens));
+    tokens = tokens.subspan(batch.size());
+    const auto logits =
+        tokens.empty() ? std::span<float>(impl_->logits) : std::span<float>();
+    if (auto done = transformer.Forward(batch, cache, logits, observer, cancel);
+        !done) {
+      // A ring that has gone round cannot go back: it starts anew.
+      if (cache.position() != start && !cache.Rewind(start)) cache.Rewind(0);
+      return done;
+    }
+  }
+  return {};
+}
+
+std::span<const float> Session::logits() const { return impl_->logits; }
+uint64_t Session::position() const { return impl_->cache.position(); }
+bool Session::Rewind(uint64_t position) {
+  return impl_->cache.Rewind(position);
+}
+
+}  // namespace inference

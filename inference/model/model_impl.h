@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a Model holds; shared by model.cc alone and kept out of model.h so that
+// its users do not compile the engine.
+#pragma once
+
+#include <cstddef>
+
+#include "inference/model/model.h"
+#include "inference/model/transformer.h"
+#include "inference/model/weights.h"
+#include "inference/text/tokenizer.h"
+#include "verify/base/thread_pool.h"
+#include "verify/checkpoint/checkpoint.h"
+#include "verify/structure/model_config.h"
+
+namespace inference {
+
+// Members in the order in which they depend on each other.
+struct Model::Impl {
+  Impl(verify::Checkpoint opened, verify::ModelConfig model_config,
+       ModelWeights bound, Tokenizer text, size_t num_threads);
+
+  verify::Checkpoint checkpoint;
+  verify::ModelConfig config;
+  ModelWeights weights;  // views into checkpoint
+  Tokenizer tokenizer;
+  verify::ThreadPool pool;
+  Transformer transformer;
+};
+
+}  // namespace inference

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "inference/model/transformer.h"
+
+#include <cstring>
+#include <functional>
+
+#include "verify/base/check.h"
+
+namespace inference {
+namespace {
+
+// Tokens that a thread takes at a time in row operations.
+constexpr size_t kTokenGrain = 4;
+
+}  // namespace
+
+Transformer::Transformer(const verify::ModelConfig& config,
+                         const ModelWeights& weights, const Kernels& kernels,
+                         verify::ThreadPool& pool)
+    : config_(config),
+      weights_(weights),
+      kernels_(kernels),
+      pool_(pool),
+      matmul_(kernels, pool),
+      attention_(config, kernels, pool),
+      feed_forward_(config, kernels, pool, matmul_),
+      rope_(config.head_dim, config.rope_theta) {}
+
+bool Transformer::Reserve(size_t num_tokens) {
+  const size_t q_dim = config_.num_heads * config_.head_dim;
+  const size_t kv_dim = config_.num_kv_heads * config_.head_dim;
+  return hidden_.Reserve(num_tokens * config_.dim) &&
+         normed_.Reserve(num_tokens * config_.dim) &&
+         branch_.Reserve(num_tokens * config_.dim) &&
+         q_.Reserve(num_tokens * q_dim) &&
+         attended_.Reserve(num_tokens * q_dim) &&
+         k_.Reserve(num_tokens * kv_dim) && v_.Reserve(num_tokens * kv_dim) &&
+         cos_.Reserve(num_tokens * rope_.num_pairs()) &&
+         sin_.Reserve(num_tokens * rope_.num_pairs());
+}
+
+verify::Result<void> Transformer::Forward(std::span<const TokenId> tokens,
+                                          KvCache& cache,
+                                          std::span<float> logits,
+                                          ForwardObserver* observer,
+                                          const verify::CancelToken* cancel) {
+  const size_t n = tokens.size();
+  CHECK(n >= 1 && n <= kMaxBatchTokens);
+  CHECK(n <= cache.max_tokens() - cache.position());
+  matmul_.set_cancel(cancel);
+  auto result = Run(tokens, cache, logits, observer);
+  matmul_.set_cancel(nullptr);
+  if (result) cache.Advance(n);
+  return result;
+}
+
+// Why a pass ended early.
+verify::Result<void> Transformer::Stopped() const {
+  if (matmul_.cancelled()) {
+    return verify::Fail(verify::ErrorCode::kCancelled, "stopped on request");
+  }
+  return verify::Fail(verify::ErrorCode::kLimit,
+                      "no memory for the activations of a batch of tokens")
+      .Id("E-MEMORY");
+}
+
+verify::Result<void> Transformer::Run(std::span<const TokenId> tokens,
+                                      KvCache& cache, std::span<float> logits,
+                                      ForwardObserver* observer) {
+  const size_t n = tokens.size();
+  if (!Reserve(n)) return Stopped();
+  Embed(tokens);
+  if (!RunLayers(n, cache, observer)) return Stopped();
+  // All tokens are normalised only if somebody looks.
+  const size_t first = observer != nullptr ? 0 : n - 1;
+  for (size_t t = first; t < n; ++t) {
+    kernels_.rms_norm(hidden_.data() + t * config_.dim,
+                      weights_.output_norm.data(), config_.dim,
+                      static_cast<float>(config_.norm_eps),
+                      normed_.data() + t * config_.dim);
+  }
+  if (observer != nullptr) {
+    observer->OnLayer(static_cast<int64_t>(config_.num_layers),
+                      normed_.first(n * config_.dim), n);
+  }
+  if (!logits.empty()) {
+    CHECK(logits.size() == weights_.output.rows);
+    const MatMulJob job = {&weights_.output,
+                           normed_.data() + (n - 1) * config_.dim, 1,
+                           logits.data(), logits.size()};
+    if (!matmul_.Run({&job, 1}) || matmul_.cancelled()) return Stopped();
+  }
+  return {};
+}
+
+void Transformer::Embed(std::span<const TokenId> tokens) {
+  for (size_t t = 0; t < tokens.size(); ++t) {
+    const auto row = static_cast<size_t>(tokens[t]);
+    CHECK(row < weights_.embedding.rows);
+    kernels_.decode_row(weights_.embedding.dtype,
+                        weights_.embedding.Row(row).data(), config_.dim,
+                        hidden_.data() + t * config_.dim);
+  }
+}
+
+void Transformer::Normalise(const std::vector<float>& gain, size_t num_tokens) {
+  const auto body = [&](size_t begin, size_t end) {
+    for (size_t t = begin; t < end; ++t) {
+      kernels_.rms_norm(hidden_.data() + t * config_.dim, gain.data(),
+                        config_.dim, static_cast<float>(config_.norm_eps),
+                        normed_.data() + t * config_.dim);
+    }
+  };
+  pool_.ParallelFor(num_tokens, kTokenGrain, std::ref(body));
+}
+
+bool Transformer::RunLayers(size_t num_tokens, KvCache& cache,
+                            ForwardObserver* observer) {
+  const size_t pairs = rope_.num_pairs();
+  for (size_t t = 0; t < num_tokens; ++t) {
+    rope_.Angles(cache.position() + t, {cos_.data() + t * pairs, pairs},
+                 {sin_.data() + t * pairs, pairs});
+  }
+  const auto hidden = hidden_.first(num_tokens * config_.dim);
+  if (observer != nullptr) observer->OnLayer(-1, hidden, num_tokens);
+  for (size_t l = 0; l < weights_.layers.size(); ++l) {
+    const LayerWeights& layer = weights_.layers[l];
+    Normalise(layer.attention_norm, num_tokens);
+    if (!RunAttention(l, num_tokens, cache)) return false;
+    Normalise(layer.ffn_norm, num_tokens);
+    if (!feed_forward_.Run(layer, normed_.data(), num_tokens, hidden_.data()) ||
+        matmul_.cancelled()) {
+      return false;
+    }
+    if (observer == nullptr) continue;
+    if (config_.is_moe()) {
+      const Routing& routing = feed_forward_.routing();
+      observer->OnExperts(static_cast<int64_t>(l), routing.experts,
+                          routing.weights, num_tokens, routing.k);
+    }
+    observer->OnLayer(static_cast<int64_t>(l), hidden, num_tokens);
+  }
+  return true;
+}
+
+bool Transformer::RunAttention(size_t l, size_t num_tokens, KvCache& cache) {
+  const LayerWeights& layer = weights_.layers[l];
+  const size_t q_dim = layer.q.rows;
+  const size_t kv_dim = layer.k.rows;
+  const MatMulJob qkv[] = {
+      {&layer.q, normed_.data(), num_tokens, q_.data(), q_dim},
+      {&layer.k, normed_.data(), num_tokens, k_.data(), kv_dim},
+      {&layer.v, normed_.data(), num_tokens, v_.data(), kv_dim},
+  };
+  if (!matmul_.Run(qkv)) return false;
+  RotateAndStore(l, num_tokens, cache);
+  if (!attention_.Run(l, q_.data(), num_tokens, cache.position(), cache,
+                      attended_.data())) {
+    return false;
+  }
+  const MatMulJob out = {&layer.out, attended_.data(), num_tokens,
+                         branch_.data(), config_.dim};
+  if (!matmul_.Run({&out, 1})) return false;
+  kernels_.multiply_add(1.0f, branch_.data(), num_tokens * config_.dim,
+                        hidden_.data());
+  return true;
+}
+
+void Transformer::RotateAndStore(size_t l, size_t num_tokens, KvCache& cache) {
+  const size_t pairs = rope_.num_pairs();
+  const size_t q_dim = weights_.layers[l].q.rows;
+  const size_t kv_dim = weights_.layers[l].k.rows;
+  const auto body = [&](size_t begin, size_t end) {
+    for (size_t t = begin; t < end; ++t) {
+      const std::span<const float> cos(cos_.data() + t * pairs, pairs);
+      const std::span<const float> sin(sin_.data() + t * pairs, pairs);
+      float* k = k_.data() + t * kv_dim;
+      RotateHeads({q_.data() + t * q_dim, q_dim}, cos, sin, config_.rope_style);
+      RotateHeads({k, kv_dim}, cos, sin, config_.rope_style);
+      const uint64_t position = cache.position() + t;
+      kernels_.to_half(k, kv_dim, cache.Key(l, position));
+      kernels_.to_half(v_.data() + t * kv_dim, kv_dim,
+                       cache.Value(l, position));
+    }
+  };
+  pool_.ParallelFor(num_tokens, kTokenGrain, std::ref(body));
+}
+
+bool Transformer::RunExpert(size_t layer, size_t expert,
+                            std::span<const float> hidden,
+                            std::span<float> out) {
+  CHECK(hidden.size() == config_.dim && out.size() == config_.dim);
+  const LayerWeights& weights = weights_.layers.at(layer);
+  const FfnWeights& ffn = weights.experts.at(expert);
+  const size_t ff_dim = ffn.gate.rows;
+  AlignedBuffer<float> normed;
+  AlignedBuffer<float> gate;
+  AlignedBuffer<float> up;
+  if (!normed.Reserve(config_.dim) || !gate.Reserve(ff_dim) ||
+      !up.Reserve(ff_dim)) {
+    return false;
+  }
+  kernels_.rms_norm(hidden.data(), weights.ffn_norm.data(), config_.dim,
+                    static_cast<float>(config_.norm_eps), normed.data());
+  const MatMulJob in[] = {{&ffn.gate, normed.data(), 1, gate.data(), ff_dim},
+                          {&ffn.up, normed.data(), 1, up.data(), ff_dim}};
+  if (!matmul_.Run(in)) return false;
+  kernels_.silu_multiply(gate.data(), up.data(), ff_dim);
+  const MatMulJob down = {&ffn.down, gate.data(), 1, out.data(), config_.dim};
+  return matmul_.Run({&down, 1});
+}
+
+}  // namespace inference

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// The forward pass: tokens to logits through all layers. Arithmetic is float
+// on weights of any computed type; the formulas are those of Mistral's own
+// code without its casts to bf16.
+// Tested by tests/inference/model/model_test.cc.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "inference/model/attention.h"
+#include "inference/model/feed_forward.h"
+#include "inference/model/kv_cache.h"
+#include "inference/model/model.h"
+#include "inference/model/weights.h"
+#include "inference/ops/kernels.h"
+#include "inference/ops/matmul.h"
+#include "inference/ops/rope.h"
+#include "inference/tensor/aligned_buffer.h"
+#include "verify/base/thread_pool.h"
+
+namespace inference {
+
+// Scratch is reused from call to call and grows with the largest batch, which
+// is at most kMaxBatchTokens. One thread at a time; all that is passed in must
+// outlive it. Neither copyable nor movable: its parts refer to each other.
+class Transformer {
+ public:
+  Transformer(const verify::ModelConfig& config, const ModelWeights& weights,
+              const Kernels& kernels, verify::ThreadPool& pool);
+  Transformer(const Transformer&) = delete;
+  Transformer& operator=(const Transformer&) = delete;
+
+  // Runs `tokens` (1..kMaxBatchTokens, ids inside the vocabulary, the cache
+  // has room for them) at the cache's position and advances it. Writes the
+  // logits of the last token to `logits`, [vocab_size], unless it is empty.
+  // kLimit (no memory), kCancelled: the cache is then where it was.
+  verify::Result<void> Forward(std::span<const TokenId> tokens, KvCache& cache,
+                               std::span<float> logits,
+                               ForwardObserver* observer,
+                               const verify::CancelToken* cancel = nullptr);
+
+  // W2(silu(W1 n) * (W3 n)) of one expert, n = RMS(hidden; ffn_norm of the
+  // layer). hidden, out: [dim]. False if there is no memory.
+  [[nodiscard]] bool RunExpert(size_t layer, size_t expert,
+                               std::span<const float> hidden,
+                               std::span<float> out);
+
+ private:
+  [[nodiscard]] bool Reserve(size_t num_tokens);
+  void Embed(std::span<const TokenId> tokens);
+  void Normalise(const std::vector<float>& gain, size_t num_tokens);
+  void RotateAndStore(size_t layer, size_t num_tokens, KvCache& cache);
+  [[nodiscard]] bool RunAttention(size_t layer, size_t num_tokens,
+                                  KvCache& cache);
+  [[nodiscard]] bool RunLayers(size_t num_tokens, KvCache& cache,
+                               ForwardObserver* observer);
+  verify::Result<void> Run(std::span<const TokenId> tokens, KvCache& cache,
+                           std::span<float> logits, ForwardObserver* observer);
+  verify::Result<void> Stopped() const;
+
+  const verify::ModelConfig& config_;
+  const ModelWeights& weights_;
+  const Kernels& kernels_;
+  verify::ThreadPool& pool_;
+  MatMul matmul_;
+  Attention attention_;
+  FeedForward feed_forward_;
+  RopeTable rope_;
+  AlignedBuffer<float> hidden_;    // [tokens, dim], the residual stream
+  AlignedBuffer<float> normed_;    // [tokens, dim]
+  AlignedBuffer<float> q_;         // [tokens, num_heads * head_dim]
+  AlignedBuffer<float> k_;         // [tokens, num_kv_heads * head_dim]
+  AlignedBuffer<float> v_;         // [tokens, num_kv_heads * head_dim]
+  AlignedBuffer<float> attended_;  // [tokens, num_heads * head_dim]
+  AlignedBuffer<float> branch_;    // [tokens, dim]
+  AlignedBuffer<float> cos_;       // [tokens, head_dim / 2]
+  AlignedBuffer<float> sin_;       // [tokens, head_dim / 2]
+};
+
+}  // namespace inference

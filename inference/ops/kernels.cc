@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one file that is compiled per CPU target: Highway re-includes it for
+// each, then the last pass (HWY_ONCE) exports the table.
+
+// Half the targets would cost build time and give nothing: SSSE3 lies between
+// the plain loops and SSE4, AVX3_DL adds no instruction used here, and the
+// scalable vectors of SVE cannot be members of a struct.
+#ifndef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS                                                   \
+  (HWY_SSSE3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | \
+   HWY_RVV)
+#endif
+
+#include "inference/ops/kernels.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "inference/ops/kernels.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+// Highway comes after foreach_target.
+#include "hwy/highway.h"
+#include "inference/ops/attend-inl.h"
+#include "inference/ops/dot-inl.h"
+#include "inference/ops/row-inl.h"
+#include "inference/quant/quantize.h"
+#include "verify/base/check.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace inference {
+namespace HWY_NAMESPACE {
+
+using verify::DType;
+
+void DecodeRowKernel(DType dtype, const std::byte* row, size_t n, float* out) {
+  switch (dtype) {
+    case DType::kF32:
+      return DecodePlainRow<F32Row>(row, n, out);
+    case DType::kF16:
+      return DecodePlainRow<HalfRow>(row, n, out);
+    case DType::kBF16:
+      return DecodePlainRow<Bf16Row>(row, n, out);
+    case DType::kQ8_0:
+      return DecodeQ8Row(row, n, out);
+    default:
+      CHECK(false);
+  }
+}
+
+void DotRowsKernel(DType dtype, const std::byte* rows, size_t row_bytes,
+                   size_t num_rows, const float* x, size_t n, float* out) {
+  switch (dtype) {
+    case DType::kF32:
+      return DotPlainRows<F32Row>(rows, row_bytes, num_rows, x, n, out);
+    case DType::kF16:
+      return DotPlainRows<HalfRow>(rows, row_bytes, num_rows, x, n, out);
+    case DType::kBF16:
+      return DotPlainRows<Bf16Row>(rows, row_bytes, num_rows, x, n, out);
+    case DType::kQ8_0:
+      return DotQ8Rows(rows, row_bytes, num_rows, x, n, out);
+    default:
+      CHECK(false);
+  }
+}
+
+void PanelMatMulKernel(const float* panel, size_t num_rows, const float* x,
+                       size_t num_tokens, size_t n, float* y, size_t y_stride) {
+  PanelMatMulImpl(panel, num_rows, x, num_tokens, n, y, y_stride);
+}
+
+void RmsNormKernel(const float* x, const float* gain, size_t n, float eps,
+                   float* out) {
+  RmsNormImpl(x, gain, n, eps, out);
+}
+
+void SiluMultiplyKernel(float* gate, const float* up, size_t n) {
+  SiluMultiplyImpl(gate, up, n);
+}
+
+void MultiplyAddKernel(float scale, const float* x, size_t n, float* y) {
+  MultiplyAddImpl(scale, x, n, y);
+}
+
+// Highway 1.0.3 rounds halves in its own way where the CPU has no conversion;
+// the plain loop is the same everywhere and is not where time goes.
+void ToHalfKernel(const float* x, size_t n, uint16_t* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = FloatToHalf(x[i]);
+}
+
+void AttendKernel(const AttendArgs& args) { AttendImpl(args); }
+
+const Kernels& GetKernels() {
+  static constexpr Kernels kKernels = {
+      .target = HWY_STR(HWY_NAMESPACE),
+      .decode_row = DecodeRowKernel,
+      .dot_rows = DotRowsKernel,
+      .panel_matmul = PanelMatMulKernel,
+      .rms_norm = RmsNormKernel,
+      .silu_multiply = SiluMultiplyKernel,
+      .multiply_add = MultiplyAddKernel,
+      .to_half = ToHalfKernel,
+      .attend = AttendKernel,
+  };
+  return kKernels;
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace inference
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace inference {
+
+std::vector<const Kernels*> RunnableKernels() {
+  std::vector<const Kernels*> found;
+  const auto supported = hwy::SupportedTargets();
+  // Best first.
+#if HWY_TARGETS & HWY_AVX3
+  if (supported & HWY_AVX3) found.push_back(&N_AVX3::GetKernels());
+#endif
+#if HWY_TARGETS & HWY_AVX2
+  if (supported & HWY_AVX2) found.push_back(&N_AVX2::GetKernels());
+#endif
+#if HWY_TARGETS & HWY_SSE4
+  if (supported & HWY_SSE4) found.push_back(&N_SSE4::GetKernels());
+#endif
+#if HWY_TARGETS & HWY_NEON
+  if (supported & HWY_NEON) found.push_back(&N_NEON::GetKernels());
+#endif
+  // The target that the compiler's own flags allow is always there.
+  const Kernels* plain = &HWY_STATIC_DISPATCH(GetKernels)();
+  if (found.empty() || found.back() != plain) found.push_back(plain);
+  return found;
+}
+
+const Kernels& BestKernels() {
+  static const Kernels* const kBest = RunnableKernels().front();
+  return *kBest;
+}
+
+}  // namespace inference
+#endif  // HWY_ONCE

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weight matrices times activations, blocked and threaded.
+// Tested by tests/inference/ops/matmul_test.cc.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "inference/ops/kernels.h"
+#include "inference/tensor/aligned_buffer.h"
+#include "inference/tensor/tensor_view.h"
+#include "verify/base/progress.h"
+#include "verify/base/thread_pool.h"
+
+namespace inference {
+
+// y = x * W^T: y[t * y_stride + r] = row r of W . x[t]. Not owning.
+struct MatMulJob {
+  const TensorView* weight = nullptr;  // [rows, cols]
+  const float* x = nullptr;            // [num_tokens, cols]
+  size_t num_tokens = 0;
+  float* y = nullptr;
+  size_t y_stride = 0;  // >= rows
+};
+
+// Runs products on a pool. A result has the same bits for any number of
+// threads and for any number of tokens that are multiplied together. One
+// token reads the weights as they are; several share rows that are decoded
+// once. Keeps a small panel per thread. One thread at a time; kernels and pool
+// must outlive it.
+class MatMul {
+ public:
+  MatMul(const Kernels& kernels, verify::ThreadPool& pool);
+
+  // All jobs in one parallel loop: fewer meetings of the threads. False if
+  // there is no memory for the panels.
+  [[nodiscard]] bool Run(std::span<const MatMulJob> jobs);
+
+  // While `cancel` (null: none) is set, Run returns soon with results that are
+  // not defined: products of a large model take longer than a user waits.
+  void set_cancel(const verify::CancelToken* cancel) { cancel_ = cancel; }
+  bool cancelled() const { return cancel_ != nullptr && cancel_->cancelled(); }
+
+ private:
+  struct Range {
+    const MatMulJob* job;
+    size_t begin;
+    size_t end;
+  };
+
+  void RunRange(const Range& range, size_t worker);
+
+  const Kernels& kernels_;
+  verify::ThreadPool& pool_;
+  const verify::CancelToken* cancel_ = nullptr;
+  std::vector<AlignedBuffer<float>> panels_;  // one per thread
+  std::vector<Range> ranges_;                 // reused
+};
+
+}  // namespace inference

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole models from their published files against outputs of PyTorch (see
+// tests/golden/README.md): ids, logits, likelihood and greedy text.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "inference/generate/engine.h"
+#include "inference/model/model.h"
+#include "tests/support/temp_dir.h"
+#include "verify/base/json.h"
+
+namespace inference {
+namespace {
+
+// Weights are the same bits and activations float on both sides; keys and
+// values are halves here.
+constexpr double kLogitsBound = 2e-3;
+
+struct GoldenCase {
+  const char* name;
+  const char* model;
+  const char* expected;
+};
+
+class GoldenTest : public testing::TestWithParam<GoldenCase> {
+ protected:
+  void SetUp() override {
+    const std::string root = LODESTONE_SOURCE_DIR;
+    auto loaded = Model::Load(root + "/" + GetParam().model, {});
+    ASSERT_TRUE(loaded) << loaded.error().ToString();
+    model_ = std::move(*loaded);
+    auto json =
+        verify::ParseJson(tests::ReadFile(root + "/" + GetParam().expected));
+    ASSERT_TRUE(json) << json.error().ToString();
+    cases_ = std::move(*json);
+    ASSERT_FALSE(cases_.empty());
+  }
+
+  Session NewSession(uint64_t max_tokens) {
+    auto session = Session::Create(*model_, max_tokens);
+    EXPECT_TRUE(session) << session.error().ToString();
+    return std::move(*session);
+  }
+
+  std::unique_ptr<Model> model_;
+  verify::Json cases_;
+};
+
+TEST_P(GoldenTest, EncodesPromptsToTheSameIds) {
+  for (const auto& item : cases_) {
+    std::vector<TokenId> ids = {model_->tokenizer().bos_id()};
+    for (const TokenId id :
+         model_->tokenizer().Encode(item["prompt"].get<std::string>())) {
+      ids.push_back(id);
+    }
+    EXPECT_EQ(ids, item["ids"].get<std::vector<TokenId>>());
+  }
+}
+
+TEST_P(GoldenTest, LogitsOfTheLastPositionAgree) {
+  double worst = 0;
+  for (const auto& item : cases_) {
+    const auto ids = item["ids"].get<std::vector<TokenId>>();
+    const auto expected = item["last_logits"].get<std::vector<double>>();
+    Session session = NewSession(ids.size());
+    ASSERT_TRUE(session.Append(ids));
+    const auto logits = session.logits();
+    ASSERT_EQ(logits.size(), expected.size());
+    double difference = 0;
+    double norm = 0;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const double d = static_cast<double>(logits[i]) - expected[i];
+      difference += d * d;
+      norm += expected[i] * expected[i];
+    }
+    const double error = std::sqrt(difference / norm);
+    EXPECT_LE(error, kLogitsBound) << item["prompt"];
+    worst = std::max(worst, error);
+  }
+  RecordProperty("worst_relative_error", std::to_string(worst));
+}
+
+TEST_P(GoldenTest, GreedyTextAgreesTokenForToken) {
+  for (const auto& item : cases_) {
+    const auto ids = item["ids"].get<std::vector<TokenId>>();
+    auto expected = item["greedy"].get<std::vector<TokenId>>();
+    const bool stops = expected.back() == model_->tokenizer().eos_id();
+    GenerateOptions options;
+    options.max_tokens = expected.size();
+    if (stops) expected.pop_back();
+    Session session = NewSession(ids.size() + options.max_tokens);
+    const verify::CancelToken cancel;
+    std::string streamed;
+    const auto outcome =
+        Generate(*model_, session, ids, options, cancel,
+                 [&](TokenId, const std::string& text, float logprob) {
+                   streamed += text;
+                   EXPECT_LE(logprob, 0.0f);
+                 });
+    ASSERT_TRUE(outcome) << outcome.error().ToString();
+    EXPECT_EQ(outcome->ids, expected) << item["prompt"];
+    EXPECT_EQ(outcome->text, item["text"].get<std::string>());
+    EXPECT_EQ(outcome->text.substr(0, streamed.size()), streamed);
+    EXPECT_EQ(outcome->finish,
+              stops ? FinishReason::kStop : FinishReason::kLength);
+    EXPECT_EQ(outcome->prompt_tokens, ids.size());
+  }
+}
+
+TEST_P(GoldenTest, LikelihoodOfPromptsAgrees) {
+  for (const auto& item : cases_) {
+    const auto ids = item["ids"].get<std::vector<TokenId>>();
+    if (ids.size() < 2) continue;
+    Session session = NewSession(ids.size());
+    double total = 0;
+    for (size_t i = 0; i + 1 < ids.size(); ++i) {
+      ASSERT_TRUE(session.Append({&ids[i], 1}));
+      total -=
+          static_cast<double>(LogProbability(session.logits(), ids[i + 1]));
+    }
+    EXPECT_NEAR(total / static_cast<double>(ids.size() - 1),
+                item["mean_nll"].get<double>(), 2e-3)
+        << item["prompt"];
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Models, GoldenTest,
+    testing::Values(GoldenCase{"Demo", "magnets/demo",
+                               "tests/golden/demo.json"},
+                    GoldenCase{"Stories260k", "tests/golden/stories260k",
+                               "tests/golden/stories260k.json"}),
+    [](const auto& param) { return std::string(param.param.name); });
+
+}  // namespace
+}  // namespace inference
