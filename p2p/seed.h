@@ -23,7 +23,7 @@ struct SeedOptions {
   std::string payload_name;
   SessionSettings session;
   std::vector<std::string> extra_trackers;
-  std::optional<double> max_ratio;   // stop after uploading that many copies
+  std::optional<double> max_ratio;  // stop after uploading that many copies
   std::optional<double> max_time_s;
 };
 

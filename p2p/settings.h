@@ -29,4 +29,7 @@ struct SessionSettings {
   std::vector<std::string> trackers;
 };
 
+// Of the library that is linked, such as "2.0.8.0".
+std::string LibtorrentVersion();
+
 }  // namespace p2p

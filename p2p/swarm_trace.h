@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// What was tried to find a swarm and what came of it, gathered from alerts,
+// so that "no peers" can be explained; and the dialling of peers that the
+// user named. Internal to p2p. Tested by tests/p2p/download_test.cc.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "p2p/events.h"
+#include "p2p/lt_bridge.h"
+
+namespace p2p {
+
+// Used by the thread of its transfer only.
+class SwarmTrace {
+ public:
+  // Learns from an alert; tells `sink` of what a user should know, each thing
+  // once.
+  void OnAlert(const lt::alert& alert, TransferSink& sink);
+
+  bool ever_connected() const { return peers_connected_ > 0; }
+  uint64_t peers_connected() const { return peers_connected_; }
+  uint64_t peers_banned() const { return peers_banned_; }
+
+  // "2 trackers tried (udp://... : timed out), 0 DHT nodes, 3 peers reached".
+  std::string Describe(const SessionSettings& settings) const;
+
+ private:
+  void NoticeOnce(TransferSink& sink, const std::string& code,
+                  const std::string& message, const std::string& hint);
+
+  std::map<std::string, std::string> tracker_errors_;  // URL to last error
+  std::map<std::string, int> tracker_peers_;           // URL to peers got
+  uint64_t peers_connected_ = 0;
+  uint64_t peers_banned_ = 0;
+  int64_t dht_nodes_ = 0;
+  std::set<std::string> told_;
+};
+
+// Calls the peers that the user named until they answer, and again after they
+// left: a seeder may start after us.
+class PeerDialer {
+ public:
+  explicit PeerDialer(std::vector<lt::tcp::endpoint> endpoints)
+      : endpoints_(std::move(endpoints)) {}
+
+  const std::vector<lt::tcp::endpoint>& endpoints() const { return endpoints_; }
+  void OnAlert(const lt::alert& alert);
+  // Dials who is not connected, at most every two seconds.
+  void Dial(const lt::torrent_handle& torrent,
+            std::chrono::steady_clock::time_point now);
+
+ private:
+  std::vector<lt::tcp::endpoint> endpoints_;
+  std::set<lt::tcp::endpoint> connected_;
+  std::chrono::steady_clock::time_point next_{};
+};
+
+}  // namespace p2p

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// A torrent that passed our rules, in our form and in libtorrent's, and what
+// follows from it: priorities, sizes, limits. Internal to p2p.
+// Tested by tests/p2p/torrent_plan_test.cc.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "p2p/events.h"
+#include "p2p/lt_bridge.h"
+#include "p2p/metainfo.h"
+#include "verify/base/bytes.h"
+
+namespace p2p {
+
+struct CheckedTorrent {
+  Metainfo metainfo;
+  // Whole .torrent as ParseMetainfo accepts it; empty for a v2 or hybrid
+  // torrent whose hash layers are not known yet.
+  std::vector<std::byte> torrent;
+  std::vector<std::byte> info_bytes;  // its info dictionary
+  // Without trackers and web seeds: those are given apart. Shared with the
+  // session that runs it.
+  std::shared_ptr<lt::torrent_info> info;
+};
+
+// Applies our rules, then lets libtorrent read the same bytes, and refuses
+// where the two disagree on a name, a size or a hash.
+// Errors: those of ParseMetainfo; kCorrupt (E-NAME-ALTERED, E-TORRENT).
+verify::Result<CheckedTorrent> CheckTorrent(std::vector<std::byte> torrent);
+
+// The same for an info dictionary as peers send it.
+verify::Result<CheckedTorrent> CheckInfo(
+    std::vector<std::byte> info, const std::vector<std::string>& trackers,
+    const std::vector<std::string>& web_seeds);
+
+// Error if the torrent is not the one that was asked for: every hash that was
+// asked for must be there. kMismatch, id E-INFO-HASH.
+verify::Result<void> CheckIdentity(const InfoHashes& wanted,
+                                   const InfoHashes& got);
+
+TransferPlan MakePlan(const Metainfo& metainfo, uint64_t resume_bytes);
+
+// Bytes of payload (without pads) in one piece.
+uint64_t PieceBytes(const lt::file_storage& files, lt::piece_index_t piece);
+// Path of the first payload file in the piece; empty if all is padding.
+std::string PieceItem(const lt::file_storage& files, lt::piece_index_t piece);
+
+// Small files first (their hyperparameters, licence and tokenizer tell whether
+// the rest is worth having), then both ends of the large ones, where formats
+// keep their headers.
+std::vector<lt::download_priority_t> SmallFilesFirst(
+    const lt::file_storage& files);
+
+}  // namespace p2p

@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "p2p/transfer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <libtorrent/bencode.hpp>
+#include <libtorrent/entry.hpp>
+#include <libtorrent/torrent_flags.hpp>
+#include <libtorrent/torrent_status.hpp>
+#include <libtorrent/write_resume_data.hpp>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "p2p/metadata_fetch.h"
+#include "p2p/payload_check.h"
+#include "p2p/resume_store.h"
+#include "p2p/session.h"
+#include "verify/base/text.h"
+
+namespace p2p {
+namespace {
+
+using verify::ErrorCode;
+using verify::EscapeForTerminal;
+using verify::Fail;
+using verify::Result;
+using verify::StrCat;
+using SteadyClock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr auto kPoll = milliseconds(100);
+constexpr auto kReport = milliseconds(500);
+constexpr auto kSaveEvery = seconds(30);
+// A piece that fails this often has no good source.
+constexpr int kMaxPieceFailures = 20;
+constexpr uint64_t kMinWasteLimit = 64u << 20;
+
+class TransferRun {
+ public:
+  TransferRun(const DownloadOptions& options, const CheckedTorrent& torrent,
+              const TransferStart& start, WorkFolder& folder,
+              const verify::CancelToken& cancel, TransferSink& sink)
+      : options_(options),
+        checked_(torrent),
+        start_(start),
+        folder_(folder),
+        cancel_(cancel),
+        sink_(sink),
+        files_(torrent.info->files()) {
+    state_.info_hashes = checked_.metainfo.info_hashes;
+    state_.torrent = checked_.torrent;
+    if (state_.torrent.empty()) state_.info = checked_.info_bytes;
+    state_.trackers = start_.trackers;
+    state_.web_seeds = start_.web_seeds;
+    progress_.stage = TransferStage::kDownload;
+    progress_.total_bytes = checked_.metainfo.total_bytes();
+  }
+
+  Result<TransferResult> Run() {
+    SessionOptions session_options;
+    session_options.role = SessionRole::kDownload;
+    session_options.preferred_port = start_.port;
+    session_options.dht_state = start_.dht_state;
+    ASSIGN_OR_RETURN(session_,
+                     Session::Open(options_.session, session_options, sink_));
+    RETURN_IF_ERROR(folder_.MarkDirty());
+    torrent_ = session_->engine().add_torrent(MakeParams());
+    session_->Resume();
+    return Finish(Loop());
+  }
+
+ private:
+  lt::add_torrent_params MakeParams() const {
+    lt::add_torrent_params params;
+    params.ti = checked_.info;
+    params.save_path = folder_.data_path();
+    session_->Prepare(params, start_.trackers, start_.web_seeds);
+    params.piece_priorities = SmallFilesFirst(files_);
+    params.unfinished_pieces = start_.unfinished;
+    if (!start_.have.empty()) {
+      params.have_pieces.resize(static_cast<int>(start_.have.size()));
+      for (size_t i = 0; i < start_.have.size(); ++i) {
+        if (start_.have[i]) {
+          params.have_pieces.set_bit(lt::piece_index_t(static_cast<int>(i)));
+        }
+      }
+    }
+    std::vector<std::string> ignored;
+    for (const lt::tcp::endpoint& peer :
+         ResolvePeers(options_.magnet.peers, ignored)) {
+      params.peers.push_back(peer);
+    }
+    for (const lt::tcp::endpoint& peer : start_.peers) {
+      params.peers.push_back(peer);
+    }
+    return params;
+  }
+
+  // Until every piece is here, or something stops the transfer.
+  Result<void> Loop() {
+    auto next_report = SteadyClock::now();
+    auto next_save = next_report + kSaveEvery;
+    last_news_ = next_report;
+    while (true) {
+      if (cancel_.cancelled()) return FailCancelled();
+      for (const lt::alert* alert : session_->Wait(kPoll)) OnAlert(*alert);
+      if (error_.has_value()) return verify::Unexpected(*error_);
+      if (finished_) return {};
+      const auto now = SteadyClock::now();
+      session_->Tend(torrent_);
+      if (now >= next_report) {
+        next_report = now + kReport;
+        session_->engine().post_torrent_updates(
+            lt::torrent_handle::query_pieces |
+            lt::torrent_handle::query_distributed_copies);
+        sink_.OnProgress(progress_);
+      }
+      if (now >= next_save) {
+        next_save = now + kSaveEvery;
+        torrent_.save_resume_data(lt::torrent_handle::only_if_modified);
+      }
+      RETURN_IF_ERROR(CheckWaste());
+      RETURN_IF_ERROR(CheckStall(now));
+    }
+  }
+
+  void OnAlert(const lt::alert& alert) {
+    if (const auto* update = lt::alert_cast<lt::state_update_alert>(&alert)) {
+      for (const lt::torrent_status& status : update->status) OnStatus(status);
+    } else if (lt::alert_cast<lt::torrent_finished_alert>(&alert) != nullptr) {
+      finished_ = true;
+    } else if (const auto* failed =
+                   lt::alert_cast<lt::hash_failed_alert>(&alert)) {
+      OnHashFailed(*failed);
+    } else if (const auto* disk =
+                   lt::alert_cast<lt::file_error_alert>(&alert)) {
+      OnFileError(*disk);
+    } else if (const auto* broken =
+                   lt::alert_cast<lt::torrent_error_alert>(&alert)) {
+      disk_error_ = true;
+      if (!error_.has_value()) {
+        error_ = Fail(ErrorCode::kIo,
+                      StrCat("transfer stopped: ", ErrorText(broken->error)))
+                     .error();
+      }
+    } else if (const auto* refused =
+                   lt::alert_cast<lt::fastresume_rejected_alert>(&alert)) {
+      // The engine hashes what is there before it asks for a byte.
+      sink_.OnNotice({"RECHECK",
+                      StrCat("files are missing or were moved: ",
+                             ErrorText(refused->error)),
+                      ""});
+    } else if (const auto* saved =
+                   lt::alert_cast<lt::save_resume_data_alert>(&alert)) {
+      OnResumeData(saved->params);
+    } else if (lt::alert_cast<lt::save_resume_data_failed_alert>(&alert) !=
+               nullptr) {
+      // Not modified since the last one, as a rule.
+      resume_answered_ = true;
+    } else if (lt::alert_cast<lt::torrent_paused_alert>(&alert) != nullptr) {
+      paused_ = true;
+    } else if (lt::alert_cast<lt::cache_flushed_alert>(&alert) != nullptr) {
+      flushed_ = true;
+    }
+  }
+
+  void OnStatus(const lt::torrent_status& status) {
+    progress_.down_bytes_per_s = status.download_payload_rate;
+    progress_.up_bytes_per_s = status.upload_payload_rate;
+    progress_.uploaded_bytes = static_cast<uint64_t>(
+        std::max<int64_t>(status.total_payload_upload, 0));
+    progress_.num_peers = status.num_peers;
+    progress_.num_seeds = status.num_seeds;
+    progress_.availability =
+        std::max(0.0, static_cast<double>(status.distributed_copies));
+    CountPieces(status.pieces);
+    const auto downloaded = static_cast<uint64_t>(
+        std::max<int64_t>(status.total_payload_download, 0));
+    checking_ = status.state == lt::torrent_status::checking_files ||
+                status.state == lt::torrent_status::checking_resume_data;
+    if (downloaded > result_.downloaded_bytes || checking_) {
+      last_news_ = SteadyClock::now();
+    }
+    result_.downloaded_bytes = downloaded;
+    result_.wasted_bytes = static_cast<uint64_t>(
+        std::max<int64_t>(status.total_failed_bytes, 0) +
+        std::max<int64_t>(status.total_redundant_bytes, 0));
+    failed_bytes_ =
+        static_cast<uint64_t>(std::max<int64_t>(status.total_failed_bytes, 0));
+    // Should the alert itself be lost in a flood.
+    if (status.is_finished && !checking_) finished_ = true;
+  }
+
+  void CountPieces(const lt::typed_bitfield<lt::piece_index_t>& pieces) {
+    if (pieces.empty()) return;
+    counted_.resize(static_cast<size_t>(pieces.size()), false);
+    for (const lt::piece_index_t piece : pieces.range()) {
+      const auto index = static_cast<size_t>(static_cast<int>(piece));
+      if (pieces.get_bit(piece) == counted_[index]) continue;
+      counted_[index] = !counted_[index];
+      const uint64_t bytes = PieceBytes(files_, piece);
+      if (counted_[index]) {
+        progress_.done_bytes += bytes;
+        ++progress_.pieces_done;
+        progress_.item = PieceItem(files_, piece);
+        good_since_failure_ = true;
+      } else {
+        progress_.done_bytes -= bytes;
+        --progress_.pieces_done;
+      }
+    }
+  }
+
+  void OnHashFailed(const lt::hash_failed_alert& alert) {
+    const int piece = static_cast<int>(alert.piece_index);
+    good_since_failure_ = false;
+    ++hash_failures_;
+    worst_piece_failures_ =
+        std::max(worst_piece_failures_, ++piece_failures_[piece]);
+    if (hash_failures_ <= 20) {
+      sink_.OnNotice(
+          {"HASH_FAILED",
+           StrCat("piece ", piece, " arrived with wrong bytes and was dropped"),
+           ""});
+    }
+  }
+
+  void OnFileError(const lt::file_error_alert& alert) {
+    disk_error_ = true;
+    if (error_.has_value()) return;
+    const std::string what = StrCat("\"", EscapeForTerminal(alert.filename()),
+                                    "\": ", lt::operation_name(alert.op), ": ",
+                                    ErrorText(alert.error));
+    if (!IsDiskFull(alert.error)) {
+      error_ = Fail(ErrorCode::kIo, what).error();
+      return;
+    }
+    const uint64_t remaining =
+        progress_.total_bytes -
+        std::min(progress_.total_bytes, progress_.done_bytes);
+    error_ = Fail(ErrorCode::kIo,
+                  StrCat(what, ": ", remaining, " bytes are still needed"))
+                 .Id("E-DISK-FULL")
+                 .Hint("free some space and run the same command again")
+                 .error();
+  }
+
+  void OnResumeData(lt::add_torrent_params params) {
+    resume_answered_ = true;
+    if (want_layers_ && params.ti != nullptr) TakeLayers(params);
+    // The block layer of a v2 torrent is 32 bytes for each 16 KiB, and can be
+    // had again; 2.0.8 reads it back wrong besides.
+    params.merkle_trees.clear();
+    params.merkle_tree_mask.clear();
+    params.verified_leaf_hashes.clear();
+    params.ti.reset();
+    const std::vector<char> buffer = lt::write_resume_data_buf(params);
+    const verify::ByteSpan bytes =
+        verify::AsBytes({buffer.data(), buffer.size()});
+    state_.resume_data.assign(bytes.begin(), bytes.end());
+    const auto saved = SaveState(folder_.state_path(), state_);
+    if (!saved && !error_.has_value()) error_ = saved.error();
+  }
+
+  // A whole .torrent of a v2 torrent needs hash layers, which come from peers.
+  void TakeLayers(const lt::add_torrent_params& params) {
+    const auto whole = Guarded("torrent", [&] {
+      lt::entry torrent = lt::write_torrent_file(params);
+      std::vector<char> buffer;
+      lt::bencode(std::back_inserter(buffer), torrent);
+      return buffer;
+    });
+    if (!whole) return;
+    const verify::ByteSpan bytes =
+        verify::AsBytes({whole->data(), whole->size()});
+    result_.torrent.assign(bytes.begin(), bytes.end());
+  }
+
+  Result<void> CheckWaste() const {
+    const uint64_t limit =
+        std::max({kMinWasteLimit, 16 * checked_.metainfo.piece_length,
+                  progress_.total_bytes / 20});
+    if (failed_bytes_ <= limit && worst_piece_failures_ < kMaxPieceFailures) {
+      return {};
+    }
+    return FailCorrupt();
+  }
+
+  verify::Unexpected FailCorrupt() const {
+    return Fail(ErrorCode::kMismatch,
+                StrCat("the swarm sends wrong bytes: ", hash_failures_,
+                       " pieces failed their hash, ", failed_bytes_,
+                       " bytes dropped, ", session_->trace().peers_banned(),
+                       " peers banned"))
+        .Id("E-SWARM-CORRUPT")
+        .Hint("what passed its hash is kept; try again with other peers");
+  }
+
+  Result<void> CheckStall(SteadyClock::time_point now) const {
+    if (options_.stall_timeout_s <= 0) return {};
+    const double waited_s =
+        std::chrono::duration<double>(now - last_news_).count();
+    if (waited_s < options_.stall_timeout_s) return {};
+    // Whoever is left was banned: that is no matter of time.
+    if (hash_failures_ > 0 && !good_since_failure_) return FailCorrupt();
+    const bool reached = session_->trace().ever_connected();
+    return Fail(ErrorCode::kNetwork,
+                StrCat(reached ? "no new byte" : "no peers", " for ",
+                       verify::FormatDuration(waited_s), ", ",
+                       progress_.done_bytes, " of ", progress_.total_bytes,
+                       " bytes here: ",
+                       session_->trace().Describe(options_.session)))
+        .Id(reached ? "E-STALLED" : "E-NO-PEERS")
+        .Hint("what is here is kept; run the same command again to go on");
+  }
+
+  // Handles alerts until `done` holds or the time is over; true if it holds.
+  bool WaitUntil(const bool& done, SteadyClock::duration limit) {
+    const auto end = SteadyClock::now() + limit;
+    while (!done && SteadyClock::now() < end) {
+      for (const lt::alert* alert : session_->Wait(milliseconds(50))) {
+        OnAlert(*alert);
+      }
+    }
+    return done;
+  }
+
+  // Brings payload, state and session to rest, whatever the outcome was.
+  Result<TransferResult> Finish(Result<void> outcome) {
+    const bool complete = outcome.has_value();
+    if (complete) {
+      progress_.stage = TransferStage::kFlush;
+      sink_.OnProgress(progress_);
+    }
+    for (const std::string& url : start_.web_seeds) {
+      torrent_.remove_url_seed(url);
+    }
+    torrent_.pause();
+    WaitUntil(paused_, seconds(1));
+    flushed_ = false;
+    torrent_.flush_cache();
+    // A whole torrent waits for its last block; an interrupted one is checked
+    // again if the disk is slower than this.
+    bool at_rest = WaitUntil(flushed_, complete ? seconds(600) : seconds(2));
+    OnStatus(torrent_.status(lt::torrent_handle::query_pieces));
+    want_layers_ = complete && checked_.torrent.empty();
+    resume_answered_ = false;
+    torrent_.save_resume_data(want_layers_ ? lt::torrent_handle::save_info_dict
+                                           : lt::resume_data_flags_t{});
+    at_rest = WaitUntil(resume_answered_, seconds(2)) && at_rest;
+    session_->Stop();
+    if (complete) sink_.OnProgress(progress_);
+    const Result<void> settled = Settle(at_rest);
+    if (!complete) return verify::Unexpected(std::move(outcome).error());
+    if (error_.has_value()) return verify::Unexpected(*error_);
+    RETURN_IF_ERROR(settled);
+    if (!at_rest) {
+      return Fail(ErrorCode::kIo,
+                  "the disk did not take the last blocks in time");
+    }
+    return std::move(result_);
+  }
+
+  // With the engine gone: payload to disk first, then a state that claims it,
+  // then the mark of an unclean run may go.
+  Result<void> Settle(bool at_rest) {
+    if (!at_rest || disk_error_ || state_.resume_data.empty()) return {};
+    RETURN_IF_ERROR(SyncPayload(checked_.metainfo, folder_.data_path()));
+    state_.payload_fingerprint =
+        PayloadFingerprint(checked_.metainfo, folder_.data_path());
+    RETURN_IF_ERROR(SaveState(folder_.state_path(), state_));
+    return folder_.MarkClean();
+  }
+
+  const DownloadOptions& options_;
+  const CheckedTorrent& checked_;
+  const TransferStart& start_;
+  WorkFolder& folder_;
+  const verify::CancelToken& cancel_;
+  TransferSink& sink_;
+  const lt::file_storage& files_;
+
+  std::unique_ptr<Session> session_;
+  lt::torrent_handle torrent_;
+  ResumeState state_;
+  TransferProgress progress_;
+  TransferResult result_;
+  std::optional<verify::Error> error_;
+  std::vector<bool> counted_;
+  std::map<int, int> piece_failures_;
+  int worst_piece_failures_ = 0;
+  uint64_t hash_failures_ = 0;
+  uint64_t failed_bytes_ = 0;
+  bool good_since_failure_ = true;
+  SteadyClock::time_point last_news_{};
+  bool checking_ = false;
+  bool finished_ = false;
+  bool disk_error_ = false;
+  bool paused_ = false;
+  bool flushed_ = false;
+  bool resume_answered_ = false;
+  bool want_layers_ = false;
+};
+
+}  // namespace
+
+Result<TransferResult> RunTransfer(const DownloadOptions& options,
+                                   const CheckedTorrent& torrent,
+                                   const TransferStart& start,
+                                   WorkFolder& folder,
+                                   const verify::CancelToken& cancel,
+                                   TransferSink& sink) {
+  return TransferRun(options, torrent, start, folder, cancel, sink).Run();
+}
+
+}  // namespace p2p
