@@ -155,7 +155,9 @@ class SmallDisk {
     mounted_ = ::mount("tmpfs", path.c_str(), "tmpfs", 0, options) == 0;
   }
   ~SmallDisk() {
-    if (mounted_) EXPECT_EQ(::umount(path_.c_str()), 0);
+    if (mounted_) {
+      EXPECT_EQ(::umount(path_.c_str()), 0);
+    }
   }
   bool mounted() const { return mounted_; }
 

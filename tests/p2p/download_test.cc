@@ -232,7 +232,8 @@ TEST(DownloadTest, RefusesWrongBytesFromOnlyPeer) {
   }
   WritePayload(damaged, temp.File("source"));
   const LyingSeeder seeder(torrent, temp.File("source"));
-  auto options = FetchOptions(torrent, temp.File("work"), seeder.port());
+  auto options = FetchOptions(torrent, temp.File("work"), 0);
+  options.session.peers.emplace_back(LyingSeeder::kAddress, seeder.port());
   options.stall_timeout_s = 2;
   RecordingSink sink;
   const auto outcome = Download(options, CancelToken(), sink);
@@ -257,7 +258,7 @@ TEST(DownloadTest, CompletesFromHonestPeerBesideLiar) {
   const LyingSeeder liar(torrent, temp.File("bad"));
   SeedThread seeder(ServeOptions(torrent, temp.File("good")));
   auto options = FetchOptions(torrent, temp.File("work"), seeder.port());
-  options.session.peers.emplace_back("127.0.0.1", liar.port());
+  options.session.peers.emplace_back(LyingSeeder::kAddress, liar.port());
   RecordingSink sink;
   const auto outcome = Download(options, CancelToken(), sink);
   ASSERT_TRUE(outcome) << outcome.error().ToString();
@@ -353,8 +354,9 @@ TEST(DownloadTest, RefusesNamesFromPeerBeforeAnythingIsWritten) {
     const std::string work = temp.File("work");
     const LyingSeeder seeder(torrent, temp.File("source"));
     RecordingSink sink;
-    const auto outcome = Download(FetchOptions(torrent, work, seeder.port()),
-                                  CancelToken(), sink);
+    auto options = FetchOptions(torrent, work, 0);
+    options.session.peers.emplace_back(LyingSeeder::kAddress, seeder.port());
+    const auto outcome = Download(options, CancelToken(), sink);
     ASSERT_FALSE(outcome) << name;
     EXPECT_EQ(outcome.error().code, ErrorCode::kCorrupt)
         << name << ": " << outcome.error().ToString();

@@ -270,7 +270,7 @@ struct LyingSeeder::Impl {
 LyingSeeder::LyingSeeder(const TestTorrent& torrent,
                          const std::string& folder) {
   lt::settings_pack pack;
-  pack.set_str(lt::settings_pack::listen_interfaces, "127.0.0.1:0");
+  pack.set_str(lt::settings_pack::listen_interfaces, StrCat(kAddress, ":0"));
   pack.set_bool(lt::settings_pack::enable_dht, false);
   pack.set_bool(lt::settings_pack::enable_lsd, false);
   pack.set_bool(lt::settings_pack::enable_upnp, false);

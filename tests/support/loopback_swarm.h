@@ -108,11 +108,13 @@ class SeedThread {
 };
 
 // A libtorrent session that claims to have every piece and serves whatever
-// stands on disk: a peer that lies.
+// stands on disk: a peer that lies. It has an address of its own, so that what
+// is held against it is not held against others.
 class LyingSeeder {
  public:
   LyingSeeder(const TestTorrent& torrent, const std::string& folder);
   ~LyingSeeder();
+  static constexpr char kAddress[] = "127.0.0.2";
   uint16_t port() const { return port_; }
 
  private:
