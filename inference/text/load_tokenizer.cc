@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "inference/text/load_tokenizer.h"
+
+#include <utility>
+
+#include "verify/base/file.h"
+#include "verify/base/text.h"
+
+namespace inference {
+
+using verify::ErrorCode;
+using verify::EscapeForTerminal;
+using verify::Fail;
+using verify::Result;
+using verify::StrCat;
+using verify::TokenizerModel;
+
+Result<TokenizerModel> LoadTokenizerModel(
+    const verify::Checkpoint& checkpoint) {
+  const bool is_gguf = checkpoint.gguf() != nullptr;
+  const std::string path = is_gguf ? checkpoint.files().front()
+                                   : checkpoint.folder() + "/tokenizer.model";
+  Result<TokenizerModel> model = Fail(ErrorCode::kInternal, "");
+  if (is_gguf) {
+    model = verify::TokenizerModelFromGguf(*checkpoint.gguf());
+  } else {
+    auto bytes = verify::ReadSmallFile(path, verify::kMaxTokenizerBytes);
+    if (!bytes && bytes.error().code == ErrorCode::kNotFound) {
+      return Fail(ErrorCode::kNotFound,
+                  StrCat("no tokenizer: \"", EscapeForTerminal(path),
+                         "\" does not exist"))
+          .Id("E-TOKENIZER")
+          .Hint("put the tokenizer.model of this model beside its weights");
+    }
+    if (!bytes) return verify::Unexpected(std::move(bytes).error());
+    model = verify::ReadTokenizerModel(*bytes);
+  }
+  if (model) return model;
+  return verify::WithContext(std::move(model).error(),
+                             StrCat("\"", EscapeForTerminal(path), "\""));
+}
+
+}  // namespace inference

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds the vocabulary that belongs to a checkpoint.
+// Tested by tests/inference/text/load_tokenizer_test.cc.
+#pragma once
+
+#include "verify/base/result.h"
+#include "verify/checkpoint/checkpoint.h"
+#include "verify/checkpoint/tokenizer_model.h"
+
+namespace inference {
+
+// From the metadata of a GGUF file, else from tokenizer.model in the folder of
+// the weights. Errors: those of the readers; kNotFound names the file that is
+// missing.
+verify::Result<verify::TokenizerModel> LoadTokenizerModel(
+    const verify::Checkpoint& checkpoint);
+
+}  // namespace inference
