@@ -159,6 +159,7 @@ Result<uint64_t> HeadDim(const GgufFile& gguf, const ModelConfig& config) {
                config.dim, " is no multiple of \"llama.attention.head_count\" ",
                config.num_heads));
   }
+  if (head_dim == 0) return head_dim;  // refused with the other ranges
   if (value_length.value_or(head_dim) != head_dim) {
     return NotImplemented("llama.attention.value_length",
                           StrCat(*value_length, " where keys have ", head_dim));

@@ -42,12 +42,20 @@ struct StructureReport {
   bool ok() const;  // no fatal finding
 };
 
-// From the table alone: missing, extra, misshapen, wrong dtype.
+// From the table alone: missing, extra, misshapen, wrong dtype, by the names of
+// `config.names`. Buffers that old writers saved beside the weights (rotary
+// frequencies) are let pass, as is an output tensor beside tied embeddings
+// (reported, not fatal). Beyond 20 findings of a kind the rest is one finding
+// without a tensor.
+StructureReport CheckStructure(const TensorTable& tensors,
+                               const ModelConfig& config);
 StructureReport CheckStructure(const Checkpoint& checkpoint,
                                const ModelConfig& config);
 
 // Reads every tensor once (mapped) and adds NaN, infinity and constants to
-// `report`. kCancelled if asked to stop.
+// `report`; of packed types it looks at the scales. Runs at the speed of
+// memory on the threads of `pool`; `progress` may be null.
+// Errors: kCancelled.
 Result<void> ScanNumbers(const Checkpoint& checkpoint, ThreadPool& pool,
                          const CancelToken& cancel, ProgressSink* progress,
                          StructureReport& report);

@@ -175,5 +175,37 @@ TEST(ArchitectureTest, TiedEmbeddingsHaveNoOutput) {
   EXPECT_EQ(Find(specs, "output.weight"), nullptr);
 }
 
+TensorTable Table(const std::vector<std::string>& names) {
+  TensorTable table;
+  for (const std::string& name : names) {
+    TensorInfo tensor;
+    tensor.name = name;
+    tensor.shape = {1};
+    tensor.size_bytes = 4;
+    EXPECT_TRUE(table.Add(tensor, 4).has_value()) << name;
+  }
+  return table;
+}
+
+TEST(ArchitectureTest, DetectsTheSchemeOfNames) {
+  EXPECT_EQ(DetectNameScheme(Table({"layers.0.attention.wq.weight",
+                                    "output.weight", "norm.weight"})),
+            NameScheme::kMistral);
+  EXPECT_EQ(DetectNameScheme(Table({"model.norm.weight", "lm_head.weight"})),
+            NameScheme::kHuggingFace);
+  EXPECT_EQ(DetectNameScheme(Table({"blk.0.attn_q.weight", "output.weight"})),
+            NameScheme::kGguf);
+  // output.weight alone is in two schemes.
+  EXPECT_EQ(DetectNameScheme(Table({"output.weight"})), std::nullopt);
+  EXPECT_EQ(DetectNameScheme(Table({})), std::nullopt);
+  EXPECT_EQ(DetectNameScheme(
+                Table({"layers.0.attention.wq.weight", "lm_head.weight"})),
+            std::nullopt);
+  // The stacked form: names like Mistral's, w2 transposed.
+  EXPECT_EQ(DetectNameScheme(Table({"layers.0.attention.wq.weight",
+                                    "layers.0.block_sparse_moe.w1"})),
+            std::nullopt);
+}
+
 }  // namespace
 }  // namespace verify
