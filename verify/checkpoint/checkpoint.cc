@@ -159,12 +159,16 @@ std::string_view CheckpointFormatName(CheckpointFormat format) {
 }
 
 Result<Checkpoint> Checkpoint::Open(const std::string& path) {
-  ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenTables(path));
+  ASSIGN_OR_RETURN(Checkpoint checkpoint, Read(path, ZipCheck::kAll));
   RETURN_IF_ERROR(checkpoint.Map());
   return checkpoint;
 }
 
 Result<Checkpoint> Checkpoint::OpenTables(const std::string& path) {
+  return Read(path, ZipCheck::kDirectory);
+}
+
+Result<Checkpoint> Checkpoint::Read(const std::string& path, ZipCheck check) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) {
@@ -182,7 +186,7 @@ Result<Checkpoint> Checkpoint::OpenTables(const std::string& path) {
     if (fs::path(path).filename() == kIndexName) {
       RETURN_IF_ERROR(checkpoint.ReadSharded(path));
     } else {
-      RETURN_IF_ERROR(checkpoint.ReadFile(path));
+      RETURN_IF_ERROR(checkpoint.ReadFile(path, check));
     }
     return checkpoint;
   }
@@ -192,12 +196,12 @@ Result<Checkpoint> Checkpoint::OpenTables(const std::string& path) {
   if (name == kIndexName) {
     RETURN_IF_ERROR(checkpoint.ReadSharded(file));
   } else {
-    RETURN_IF_ERROR(checkpoint.ReadFile(file));
+    RETURN_IF_ERROR(checkpoint.ReadFile(file, check));
   }
   return checkpoint;
 }
 
-Result<void> Checkpoint::ReadFile(const std::string& path) {
+Result<void> Checkpoint::ReadFile(const std::string& path, ZipCheck check) {
   ASSIGN_OR_RETURN(const ReadOnlyFile file, ReadOnlyFile::Open(path));
   ASSIGN_OR_RETURN(const SniffedContent content, SniffContent(file));
   if (!content.format.has_value()) return RefuseContent(path, content);
@@ -205,7 +209,7 @@ Result<void> Checkpoint::ReadFile(const std::string& path) {
   paths_ = {path};
   switch (format_) {
     case CheckpointFormat::kTorch: {
-      auto torch = ReadTorch(file);
+      auto torch = ReadTorch(file, check);
       if (!torch) return WithPath(std::move(torch).error(), path);
       tensors_ = std::move(torch->tensors);
       for (const ZipEntry& record : torch->records) {

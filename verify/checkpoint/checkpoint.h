@@ -16,6 +16,7 @@
 #include "verify/base/result.h"
 #include "verify/checkpoint/gguf_reader.h"
 #include "verify/checkpoint/tensor_table.h"
+#include "verify/container/zip_reader.h"
 
 namespace verify {
 
@@ -59,7 +60,10 @@ class Checkpoint {
   static Result<Checkpoint> Open(const std::string& path);
 
   // The same without mapping the files: only names, shapes and places, for
-  // files whose data must not be touched. Bytes() must not be called.
+  // saying what a damaged file has lost. Damage outside of the parts that hold
+  // the table is passed over (in a torch.save archive: outside of directory
+  // and pickle). Bytes() must not be called. If a folder cannot be opened
+  // because of one bad shard, the others can, by their paths.
   static Result<Checkpoint> OpenTables(const std::string& path);
 
   CheckpointFormat format() const { return format_; }
@@ -77,15 +81,15 @@ class Checkpoint {
   // The tensors that have a byte in the given range of a file, in the order of
   // the table; none if it holds only headers or padding. Valid while this
   // object lives. Looks at every tensor.
-  std::vector<const TensorInfo*> TensorsIn(uint32_t file_index,
-                                           uint64_t offset,
+  std::vector<const TensorInfo*> TensorsIn(uint32_t file_index, uint64_t offset,
                                            uint64_t size_bytes) const;
 
   // What the files say of their own data (torch.save archives only).
   const std::vector<StoredCrc>& stored_crcs() const { return stored_crcs_; }
 
  private:
-  Result<void> ReadFile(const std::string& path);
+  static Result<Checkpoint> Read(const std::string& path, ZipCheck check);
+  Result<void> ReadFile(const std::string& path, ZipCheck check);
   Result<void> ReadSharded(const std::string& index_path);
   Result<void> Map();
 

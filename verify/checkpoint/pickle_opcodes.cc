@@ -3,6 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstring>
+#include <system_error>
+#include <unordered_map>
 
 namespace verify {
 namespace {
@@ -143,10 +147,77 @@ bool IsString(uint8_t code) {
   return kStrings.find(static_cast<char>(code)) != std::string_view::npos;
 }
 
-// Memo traffic between the two strings and STACK_GLOBAL changes nothing.
-bool IsMemoPut(uint8_t code) {
-  return code == 'p' || code == 'q' || code == 'r' || code == 0x94;
+// The index of a memo opcode: a line of digits, or one or four bytes. Nothing
+// for a line that is no small number.
+std::optional<uint32_t> MemoIndex(const PickleOpcode& op,
+                                  std::string_view text) {
+  if (op.argument != A::kLine) {
+    uint32_t index = 0;
+    std::memcpy(&index, text.data(), std::min(text.size(), sizeof(index)));
+    return index;
+  }
+  uint32_t index = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), index);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    return std::nullopt;
+  }
+  return index;
 }
+
+// The two values pushed last, as far as they are text: what STACK_GLOBAL takes.
+class TextTrail {
+ public:
+  std::string_view module() const { return before_; }
+  std::string_view name() const { return last_; }
+
+  void Follow(const PickleOpcode& op, std::string_view argument) {
+    switch (op.code) {
+      case 'p':
+      case 'q':
+      case 'r':
+        if (const auto index = MemoIndex(op, argument)) Remember(*index);
+        return;
+      case 0x94:  // MEMOIZE: under the number of entries so far
+        Remember(static_cast<uint32_t>(memo_.size()));
+        return;
+      case 'g':
+      case 'h':
+      case 'j': {
+        const auto index = MemoIndex(op, argument);
+        const auto it = index.has_value() ? memo_.find(*index) : memo_.end();
+        Push(it == memo_.end() ? std::string_view() : it->second);
+        return;
+      }
+      default:
+        break;
+    }
+    if (!IsString(op.code)) {
+      before_ = {};
+      last_ = {};
+      return;
+    }
+    if (op.code == 'S' && argument.size() >= 2) {  // written with quotes
+      argument = argument.substr(1, argument.size() - 2);
+    }
+    Push(argument);
+  }
+
+ private:
+  static constexpr size_t kMaxEntries = 1u << 20;
+
+  void Remember(uint32_t index) {
+    if (memo_.size() < kMaxEntries) memo_[index] = last_;
+  }
+  void Push(std::string_view text) {
+    before_ = last_;
+    last_ = text;
+  }
+
+  std::string_view before_;
+  std::string_view last_;
+  std::unordered_map<uint32_t, std::string_view> memo_;
+};
 
 }  // namespace
 
@@ -161,8 +232,7 @@ std::optional<SeenGlobal> FindForeignGlobal(
     ByteSpan pickle,
     bool (*is_known)(std::string_view module, std::string_view name)) {
   ByteReader reader(pickle);
-  std::string_view before;
-  std::string_view last;
+  TextTrail trail;
   while (!reader.empty()) {
     const uint64_t position = reader.offset();
     const auto code = reader.Read<uint8_t>();
@@ -175,20 +245,14 @@ std::optional<SeenGlobal> FindForeignGlobal(
     if (op->argument == A::kTwoLines) {
       module = argument->first;
       name = argument->second;
-    } else if (op->name == "STACK_GLOBAL" && !before.empty() && !last.empty()) {
-      module = before;
-      name = last;
+    } else if (op->name == "STACK_GLOBAL") {
+      module = trail.module();
+      name = trail.name();
     }
-    if (!name.empty() && !is_known(module, name)) {
+    if (!module.empty() && !name.empty() && !is_known(module, name)) {
       return SeenGlobal{std::string(module), std::string(name), position};
     }
-    if (IsString(*code)) {
-      before = last;
-      last = argument->first;
-    } else if (!IsMemoPut(*code)) {
-      before = {};
-      last = {};
-    }
+    trail.Follow(*op, argument->first);
   }
   return std::nullopt;
 }

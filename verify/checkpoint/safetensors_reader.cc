@@ -15,6 +15,8 @@ namespace {
 
 constexpr uint64_t kLengthBytes = 8;
 constexpr int kMaxDepth = 8;
+// A tensor takes eight; what a hostile header can make of memory is bounded.
+constexpr uint64_t kMaxValues = 2u << 20;
 constexpr std::string_view kMetadataKey = "__metadata__";
 
 Unexpected Refuse(std::string_view what, uint64_t offset = kLengthBytes) {
@@ -161,6 +163,7 @@ Result<Json> ParseObject(std::string_view text, uint64_t max_bytes,
   JsonLimits limits;
   limits.max_bytes = static_cast<size_t>(max_bytes);
   limits.max_depth = kMaxDepth;
+  limits.max_values = kMaxValues;
   auto parsed = ParseJson(text, limits);
   if (!parsed) {
     Error error = std::move(parsed).error();

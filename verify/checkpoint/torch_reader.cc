@@ -29,16 +29,17 @@ Unexpected Refuse(std::string_view what, uint64_t offset) {
 
 class TorchParser {
  public:
-  explicit TorchParser(const ByteSource& file) : file_(file) {}
+  TorchParser(const ByteSource& file, ZipCheck check)
+      : file_(file), check_(check) {}
 
   Result<TorchFile> Parse() {
-    ASSIGN_OR_RETURN(zip_, ReadZip(file_));
+    ASSIGN_OR_RETURN(zip_, ReadZip(file_, check_));
     const ZipEntry* const pickle = zip_.Find(kPickleName);
     if (pickle == nullptr) {
       return Refuse("a zip archive without data.pkl: not made by torch.save",
                     0);
     }
-    RETURN_IF_ERROR(CheckMembers());
+    if (check_ == ZipCheck::kAll) RETURN_IF_ERROR(CheckMembers());
     ASSIGN_OR_RETURN(pickle_bytes_,
                      ReadZipEntry(file_, *pickle, kMaxPickleBytes));
     pickle_offset_ = pickle->payload_offset;
@@ -387,6 +388,7 @@ class TorchParser {
   }
 
   const ByteSource& file_;
+  ZipCheck check_;
   ZipDirectory zip_;
   std::vector<std::byte> pickle_bytes_;
   uint64_t pickle_offset_ = 0;
@@ -397,8 +399,8 @@ class TorchParser {
 
 }  // namespace
 
-Result<TorchFile> ReadTorch(const ByteSource& file) {
-  return TorchParser(file).Parse();
+Result<TorchFile> ReadTorch(const ByteSource& file, ZipCheck check) {
+  return TorchParser(file, check).Parse();
 }
 
 }  // namespace verify

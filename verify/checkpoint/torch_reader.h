@@ -28,6 +28,9 @@ struct TorchFile {
 // must lie inside its storage, every member must have a place in the format.
 // Errors: those of ReadZip and ReadPickle; kCorrupt (id E-TORCH), kUnsupported
 //         (byte order, version, TorchScript), kLimit.
-Result<TorchFile> ReadTorch(const ByteSource& file);
+// With ZipCheck::kDirectory damage to all but the directory and the pickle is
+// passed over; the result may then only be used to name tensors.
+Result<TorchFile> ReadTorch(const ByteSource& file,
+                            ZipCheck check = ZipCheck::kAll);
 
 }  // namespace verify

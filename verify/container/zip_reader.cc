@@ -84,7 +84,8 @@ struct RawSizes {
 
 class ZipParser {
  public:
-  explicit ZipParser(const ByteSource& file) : file_(file) {}
+  ZipParser(const ByteSource& file, ZipCheck check)
+      : file_(file), check_(check) {}
 
   Result<ZipDirectory> Parse() {
     RETURN_IF_ERROR(ReadEnd());
@@ -102,6 +103,7 @@ class ZipParser {
   struct Pending {
     uint16_t flags = 0;
     uint16_t method = 0;
+    bool has_zip64 = false;
   };
 
   Result<void> Read(uint64_t offset, std::span<std::byte> out) {
@@ -388,6 +390,7 @@ class ZipParser {
     entry.size = sizes.uncompressed;
     entry.crc32 = crc;
     directory_.entries_.push_back(std::move(entry));
+    pending.has_zip64 = extra.has_zip64;
     pending_.push_back(pending);
     return {};
   }
@@ -407,9 +410,34 @@ class ZipParser {
       const uint64_t next =
           i + 1 < order.size() ? directory_.entries_[order[i + 1]].header_offset
                                : directory_offset_;
-      RETURN_IF_ERROR(CheckMember(order[i], next));
+      auto checked = CheckMember(order[i], next);
+      if (checked) continue;
+      const ErrorCode code = checked.error().code;
+      if (check_ == ZipCheck::kAll || code == ErrorCode::kIo ||
+          !ReckonPayload(order[i], next)) {
+        return Unexpected(std::move(checked).error());
+      }
     }
     return {};
+  }
+
+  // The payload ends where its descriptor begins, and that ends at `next`.
+  // False if there is no room for it.
+  bool ReckonPayload(size_t index, uint64_t next) {
+    ZipEntry& entry = directory_.entries_[index];
+    const Pending& pending = pending_[index];
+    uint64_t after = 0;
+    if ((pending.flags & kFlagDescriptor) != 0) {
+      after = pending.has_zip64 ? 24 : 16;
+    }
+    const uint64_t before = kLocalBytes + entry.name.size();
+    if (next > directory_offset_ || entry.header_offset > next) return false;
+    const uint64_t room = next - entry.header_offset;
+    if (room < before + after || room - before - after < entry.size) {
+      return false;
+    }
+    entry.payload_offset = next - after - entry.size;
+    return true;
   }
 
   // Reads the local header and what follows the payload; `next` is where the
@@ -544,6 +572,7 @@ class ZipParser {
   }
 
   const ByteSource& file_;
+  ZipCheck check_;
   ZipDirectory directory_;
   std::vector<Pending> pending_;  // parallel to directory_.entries_
   uint64_t num_entries_ = 0;
@@ -556,8 +585,8 @@ const ZipEntry* ZipDirectory::Find(std::string_view name_in_folder) const {
   return it == by_name_.end() ? nullptr : &entries_[it->second];
 }
 
-Result<ZipDirectory> ReadZip(const ByteSource& file) {
-  return ZipParser(file).Parse();
+Result<ZipDirectory> ReadZip(const ByteSource& file, ZipCheck check) {
+  return ZipParser(file, check).Parse();
 }
 
 namespace {

@@ -48,13 +48,23 @@ class ZipDirectory {
   std::unordered_map<std::string, size_t> by_name_;  // full names
 };
 
+// How much of an archive must be right.
+enum class ZipCheck {
+  kAll,
+  // Damage to local headers is passed over: where a payload begins is then
+  // reckoned from the next member, as torch.save lays them out. Only good for
+  // saying which member a damaged stretch of the file belongs to.
+  kDirectory,
+};
+
 // Reads the directory and every local header, but no payload. Refused: members
 // that are compressed or encrypted, a local header that disagrees with the
 // directory, names that are equal (also but for ASCII case) or unsafe, members
 // outside one top folder, overlaps, gaps, bytes before or after the archive.
 // Errors: kCorrupt (a rule broken; offset set), kLimit (too many members),
 //         those of reading.
-Result<ZipDirectory> ReadZip(const ByteSource& file);
+Result<ZipDirectory> ReadZip(const ByteSource& file,
+                             ZipCheck check = ZipCheck::kAll);
 
 // The bytes of a member, checked against its CRC unless that is 0.
 // Errors: kLimit (larger than `max_bytes`), kCorrupt (CRC).

@@ -268,6 +268,41 @@ TEST(CheckpointTest, OpensTablesWithoutMapping) {
   EXPECT_EQ(tables->TensorsIn(0, 0, ~uint64_t{0}).size(), 127u);
 }
 
+// All but pickle and directory may be gone: which tensors are hit can still be
+// said.
+TEST(CheckpointTest, NamesTensorsOfDamagedFile) {
+  const TempDir dir;
+  std::string bytes = SmallTorch();
+  const size_t begin = bytes.find("m/byteorder") - 30;
+  const size_t end = bytes.find(tests::SmallStorage()) + 24;
+  bytes.replace(begin, end - begin, end - begin, '\xee');
+  const std::string path = dir.Write("w.pth", bytes);
+  EXPECT_FALSE(Checkpoint::Open(path));
+  const auto tables = Checkpoint::OpenTables(path);
+  ASSERT_TRUE(tables) << tables.error().ToString();
+  EXPECT_EQ(tables->tensors().Find("w")->offset, end - 24);
+  const auto hit = tables->TensorsIn(0, begin, end - begin);
+  ASSERT_EQ(hit.size(), 1u);
+  EXPECT_EQ(hit[0]->name, "w");
+}
+
+// The classic payload. Were it run, the file would be there.
+TEST(CheckpointTest, RunsNothing) {
+  const TempDir dir;
+  const std::string mark = dir.File("executed");
+  const std::string pickle = tests::PickleBuilder()
+                                 .Global("posix", "system")
+                                 .Raw("(")
+                                 .Text("touch " + mark)
+                                 .Raw("tR.")
+                                 .str();
+  const std::string path =
+      dir.Write("consolidated.00.pth", tests::BuildTorch(pickle, {}));
+  ExpectError(Checkpoint::Open(path), ErrorCode::kCorrupt, "posix system",
+              "E-PICKLE-GLOBAL");
+  EXPECT_FALSE(std::filesystem::exists(mark));
+}
+
 // Every single length: torch_reader_test.cc, in memory.
 TEST(CheckpointTest, RefusesTruncatedTorchFile) {
   const TempDir dir;

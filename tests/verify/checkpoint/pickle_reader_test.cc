@@ -190,6 +190,19 @@ TEST(PickleReaderTest, NamesGlobalBehindOtherOpcodes) {
   ExpectCorrupt(
       PickleBuilder().Text("os").Put(1).Text("system").Put(2).Raw("\x93."),
       "os system", "E-PICKLE-GLOBAL");
+  // The two names fetched from the memo, with other values in between.
+  ExpectCorrupt(PickleBuilder()
+                    .Text("os")
+                    .Put(1)
+                    .Text("system")
+                    .Put(70000)
+                    .Raw("NN")
+                    .Get(1)
+                    .Get(70000)
+                    .Raw("\x93."),
+                "os system", "E-PICKLE-GLOBAL");
+  ExpectCorrupt(PickleBuilder(-1).Raw("S'os'\np0\nS'system'\np1\n\x93."),
+                "\"os system\"", "E-PICKLE-GLOBAL");
   // Protocol 0: no PROTO at all.
   ExpectCorrupt(PickleBuilder(-1).Raw("cos\nsystem\n(S'id'\ntR."), "os system",
                 "E-PICKLE-GLOBAL");
@@ -380,8 +393,9 @@ TEST(PickleReaderTest, RefusesExpansionWithinBoundedMemory) {
   // Text that claims 2 GiB.
   ExpectError(Read(PickleBuilder().Raw(std::string("X\0\0\0\x80.", 6)).str()),
               ErrorCode::kCorrupt, "truncated");
-  ExpectError(Read(PickleBuilder().Text(std::string((1u << 20) + 1, 'a')).str()),
-              ErrorCode::kLimit, "text of");
+  ExpectError(
+      Read(PickleBuilder().Text(std::string((1u << 20) + 1, 'a')).str()),
+      ErrorCode::kLimit, "text of");
   ExpectError(Read(PickleBuilder().Raw("N").Put(0x7fffffff).str()),
               ErrorCode::kLimit, "memo entry");
   // Depth: tuples in tuples.

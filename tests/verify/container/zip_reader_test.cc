@@ -322,6 +322,31 @@ TEST(ZipReaderTest, RefusesCountBeyondDirectory) {
   ExpectCorrupt(BuildZip(Three(), options), "do not fit");
 }
 
+// A bad piece has wiped the local header of the second member.
+TEST(ZipReaderTest, PlacesPayloadBehindDamagedLocalHeader) {
+  for (const bool wide : {false, true}) {
+    auto members = Three();
+    members[1].zip64_offset = wide;  // descriptor of 24 bytes, else 16
+    std::string bytes = BuildZip(members);
+    const size_t payload = bytes.find("0123");
+    const size_t header = bytes.rfind("PK\x03\x04", payload);
+    bytes.replace(header, payload - header, payload - header, '\0');
+    ExpectCorrupt(bytes, "no local header");
+    const auto zip =
+        ReadZip(MemorySource(AsBytes(bytes)), ZipCheck::kDirectory);
+    ASSERT_TRUE(zip) << zip.error().ToString();
+    EXPECT_EQ(zip->Find("data/0")->payload_offset, payload);
+  }
+}
+
+TEST(ZipReaderTest, PlacesNoPayloadOutsideItsRoom) {
+  auto members = Three();
+  members[1].central_size = 100;
+  ExpectError(
+      ReadZip(MemorySource(AsBytes(BuildZip(members))), ZipCheck::kDirectory),
+      ErrorCode::kCorrupt, "overlaps");
+}
+
 TEST(ZipReaderTest, RefusesEveryTruncation) {
   const std::string bytes = BuildZip(Three());
   for (size_t size = 0; size < bytes.size(); ++size) {
