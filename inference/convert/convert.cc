@@ -94,7 +94,7 @@ Result<void> CheckOutputPath(const ConvertOptions& options,
     return Fail(ErrorCode::kIo,
                 StrCat(Quoted(options.output), " already exists"))
         .Id("E-EXISTS")
-        .Hint("choose another name, remove it, or use --force");
+        .Hint("choose another name, or remove what is there");
   }
   return {};
 }

@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -321,6 +323,22 @@ TEST(TokenizerTest, RefusesWhatTheLibraryCannotTakeSafely) {
   model = Small({});
   model.algorithm = TokenizerModel::Algorithm::kUnigram;
   refused(model, ErrorCode::kCorrupt);
+}
+
+// 400 texts that all fall into one bucket of the table that they grow.
+TEST(TokenizerTest, RefusesTextsBuiltToCollide) {
+  std::unordered_set<std::string> table;
+  for (int i = 0; i < 400; ++i) table.insert(std::to_string(i));
+  const size_t buckets = table.bucket_count();
+  std::vector<TokenizerPiece> pieces;
+  for (int i = 0; pieces.size() < 400; ++i) {
+    std::string text = StrCat("p", i);
+    if (std::hash<std::string>()(text) % buckets != 0) continue;
+    pieces.push_back({std::move(text), 0, PieceType::kNormal});
+  }
+  const auto tokenizer = Tokenizer::Create(Small(std::move(pieces)));
+  ASSERT_FALSE(tokenizer);
+  EXPECT_EQ(tokenizer.error().code, ErrorCode::kLimit);
 }
 
 // An unused piece is never produced: it falls apart into what it was made of.
