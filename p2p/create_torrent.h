@@ -4,6 +4,7 @@
 // tests/p2p/create_torrent_test.cc.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -20,7 +21,7 @@ enum class TorrentFormat { kV1, kV2, kHybrid };
 struct CreateOptions {
   std::string path;  // file or folder
   TorrentFormat format = TorrentFormat::kV1;
-  uint64_t piece_length = 0;  // 0: chosen by size alone
+  uint64_t piece_length = 0;  // 0: ChoosePieceLength of the sizes' sum
   std::vector<std::string> trackers;
   std::vector<std::string> web_seeds;
   std::string comment;
@@ -33,12 +34,33 @@ struct CreatedTorrent {
   std::vector<std::byte> torrent;
   Metainfo metainfo;
   std::string magnet;
+  // What was left out of the torrent, and why, one line each; a bounded number
+  // of them. Printable.
+  std::vector<std::string> left_out;
 };
 
-// Regular files under the folder in byte order of their paths; hidden files
-// and unfinished downloads are left out, symlinks and special files refused.
+// The smallest power of two of at least 16 KiB that cuts `total_bytes` into at
+// most 2048 pieces, but no more than 16 MiB:
+//
+//   up to    32 MiB   64 MiB  128 MiB  256 MiB  512 MiB  1 GiB  2 GiB
+//   pieces   16 KiB   32 KiB   64 KiB  128 KiB  256 KiB  512 KiB  1 MiB
+//
+//   up to     4 GiB    8 GiB   16 GiB   more
+//   pieces    2 MiB    4 MiB    8 MiB   16 MiB
+//
+// Fixed for good: another table would give published content other hashes.
+uint64_t ChoosePieceLength(uint64_t total_bytes);
+
+// Regular files under the folder, in byte order of their paths part by part;
+// hidden files and unfinished downloads are left out, symlinks and special
+// files refused. The files are read once, on all threads. The torrent's name is
+// that of the file or folder; nothing of the time, the machine or the program
+// goes into it. v2 and hybrid torrents are those of BEP 52, hybrids with pads
+// (BEP 47) that let each file begin a piece.
 // Errors: kNotFound, kIo, kInvalidArgument (no file, a name that our own
-// reader would refuse, a piece length that is no power of two), kCancelled.
+// reader would refuse, a piece length that is no power of two or makes the
+// torrent too large, a tracker or web seed that is no usable URL), kMismatch
+// (a file changed meanwhile), kCancelled.
 verify::Result<CreatedTorrent> CreateTorrent(const CreateOptions& options,
                                              const verify::CancelToken& cancel,
                                              verify::ProgressSink* progress);

@@ -1,39 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "p2p/info_hash.h"
 
-#include <openssl/evp.h>
-
-#include <cstring>
 #include <span>
 
 #include "verify/base/check.h"
 #include "verify/base/text.h"
+#include "verify/digest/digest.h"
 
 namespace p2p {
-namespace {
-
-// Fails only where the system has no memory or no such digest.
-template <size_t N>
-std::array<std::byte, N> Digest(const EVP_MD* algorithm,
-                                verify::ByteSpan bytes) {
-  std::array<unsigned char, N> raw{};
-  unsigned int size = 0;
-  CHECK(EVP_Digest(bytes.data(), bytes.size(), raw.data(), &size, algorithm,
-                   nullptr) == 1);
-  CHECK(size == N);
-  std::array<std::byte, N> digest{};
-  std::memcpy(digest.data(), raw.data(), N);
-  return digest;
-}
-
-}  // namespace
 
 InfoHashV1 ComputeInfoHashV1(verify::ByteSpan info) {
-  return Digest<20>(EVP_sha1(), info);
+  return verify::Sha1(info);
 }
 
 InfoHashV2 ComputeInfoHashV2(verify::ByteSpan info) {
-  return Digest<32>(EVP_sha256(), info);
+  return verify::Sha256(info);
 }
 
 std::string InfoHashes::Key() const {

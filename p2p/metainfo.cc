@@ -152,37 +152,54 @@ Result<Metainfo> ParseMetainfo(ByteSpan torrent) {
 std::vector<std::byte> TorrentFromInfo(
     ByteSpan info, const std::vector<std::string>& trackers,
     const std::vector<std::string>& web_seeds, const PieceLayers& layers) {
+  TorrentFields fields;
+  fields.trackers = trackers;
+  fields.web_seeds = web_seeds;
+  fields.layers = layers;
+  return EncodeTorrent(info, fields);
+}
+
+std::vector<std::byte> EncodeTorrent(ByteSpan info,
+                                     const TorrentFields& fields) {
   BencodeWriter writer;
   writer.BeginDictionary();
-  if (!trackers.empty()) {
+  if (!fields.trackers.empty()) {
     writer.Key("announce");
-    writer.String(trackers[0]);
+    writer.String(fields.trackers[0]);
   }
-  if (trackers.size() > 1) {
+  if (fields.trackers.size() > 1) {
     writer.Key("announce-list");
     writer.BeginList();
-    for (const std::string& url : trackers) {
+    for (const std::string& url : fields.trackers) {
       writer.BeginList();
       writer.String(url);
       writer.End();
     }
     writer.End();
   }
+  if (!fields.comment.empty()) {
+    writer.Key("comment");
+    writer.String(fields.comment);
+  }
+  if (fields.creation_date.has_value()) {
+    writer.Key("creation date");
+    writer.Integer(*fields.creation_date);
+  }
   writer.Key("info");
   writer.Raw(info);
-  if (!layers.empty()) {
+  if (!fields.layers.empty()) {
     writer.Key("piece layers");
     writer.BeginDictionary();
-    for (const auto& [root, digests] : layers) {
+    for (const auto& [root, digests] : fields.layers) {
       writer.Key(verify::AsText(root));
       writer.String(digests);
     }
     writer.End();
   }
-  if (!web_seeds.empty()) {
+  if (!fields.web_seeds.empty()) {
     writer.Key("url-list");
     writer.BeginList();
-    for (const std::string& url : web_seeds) writer.String(url);
+    for (const std::string& url : fields.web_seeds) writer.String(url);
     writer.End();
   }
   writer.End();

@@ -80,6 +80,7 @@ class InfoReader {
   PathSet v2_paths_;
   bool has_v1_ = false;
   bool has_v2_ = false;
+  std::optional<std::string_view> top_file_;  // a file at the tree's top
   bool v2_single_file_ = false;
   uint64_t path_bytes_ = 0;
   std::vector<MetainfoFile> v1_files_;
@@ -396,7 +397,7 @@ Result<void> InfoReader::ReadFileTree() {
       if (behind != entry.end()) {
         problems_.Add(kNameCollisionId, path, "both a file and a folder");
       }
-      v2_single_file_ = stack.size() == 1 && name == metainfo_.name;
+      if (stack.size() == 1) top_file_ = name;
       RETURN_IF_ERROR(ReadLeaf(*leaf, std::move(path)));
       continue;
     }
@@ -408,7 +409,15 @@ Result<void> InfoReader::ReadFileTree() {
     // What lies below a name that cannot be used is still named and checked.
     stack.push_back({entry.begin(), entry.end(), std::move(path), node});
   }
-  v2_single_file_ = v2_single_file_ && top_entries == 1;
+  if (top_entries == 1 && top_file_.has_value()) {
+    // libtorrent takes this for a single file whatever the torrent is called,
+    // others for a folder with one file.
+    if (!has_v1_ && *top_file_ != metainfo_.name) {
+      problems_.Add(kNameAlteredId, *top_file_,
+                    "the only file of a v2 torrent must bear its name");
+    }
+    v2_single_file_ = *top_file_ == metainfo_.name;
+  }
   return PlaceV2Files();
 }
 

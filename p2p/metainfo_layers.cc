@@ -2,11 +2,12 @@
 // "piece layers" of BEP 52: for each file longer than a piece the digests of
 // its pieces, which hash up in pairs to the file's pieces root.
 #include <cstring>
-#include <set>
+#include <map>
+#include <vector>
 
 #include "p2p/metainfo_reader.h"
-#include "verify/base/check.h"
 #include "verify/base/text.h"
+#include "verify/digest/merkle.h"
 
 namespace p2p {
 namespace {
@@ -15,35 +16,7 @@ using verify::Result;
 using verify::Sha256Digest;
 using verify::StrCat;
 
-constexpr uint64_t kLeafBytes = 16u << 10;
-
-Sha256Digest Parent(const Sha256Digest& left, const Sha256Digest& right) {
-  std::array<std::byte, 64> both{};
-  std::memcpy(both.data(), left.data(), left.size());
-  std::memcpy(both.data() + left.size(), right.data(), right.size());
-  return ComputeInfoHashV2(both);
-}
-
 }  // namespace
-
-Sha256Digest RootOfPieceLayer(std::vector<Sha256Digest> digests,
-                              uint64_t piece_length) {
-  CHECK(digests.size() > 1);
-  // What stands for a piece beyond the end: the root of zero leaves.
-  Sha256Digest pad{};
-  for (uint64_t width = kLeafBytes; width < piece_length; width *= 2) {
-    pad = Parent(pad, pad);
-  }
-  while (digests.size() > 1) {
-    if (digests.size() % 2 != 0) digests.push_back(pad);
-    for (size_t i = 0; i < digests.size() / 2; ++i) {
-      digests[i] = Parent(digests[2 * i], digests[2 * i + 1]);
-    }
-    digests.resize(digests.size() / 2);
-    pad = Parent(pad, pad);
-  }
-  return digests[0];
-}
 
 Result<void> CheckPieceLayers(const Metainfo& metainfo,
                               std::optional<BencodeValue> layers) {
@@ -55,6 +28,10 @@ Result<void> CheckPieceLayers(const Metainfo& metainfo,
       wanted.emplace(verify::AsText(*file.pieces_root), &file);
     }
   }
+  verify::MerkleHasher merkle;
+  // What stands for a piece beyond the end.
+  const Sha256Digest pad = merkle.ZeroRoot(
+      static_cast<size_t>(metainfo.piece_length / verify::kMerkleLeafBytes));
   if (layers.has_value()) {
     if (!layers->is_dictionary()) {
       return FailTorrent("\"piece layers\" is no dictionary");
@@ -83,8 +60,7 @@ Result<void> CheckPieceLayers(const Metainfo& metainfo,
       }
       std::vector<Sha256Digest> digests(static_cast<size_t>(count));
       std::memcpy(digests.data(), text->data(), text->size());
-      if (RootOfPieceLayer(std::move(digests), metainfo.piece_length) !=
-          *file.pieces_root) {
+      if (merkle.Root(std::move(digests), pad) != *file.pieces_root) {
         return FailTorrent(StrCat("piece layer of ", name,
                                   " does not lead to its root"))
             .At((*it).offset());

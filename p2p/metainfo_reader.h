@@ -2,7 +2,10 @@
 // The parts of ParseMetainfo. Internal to p2p.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "p2p/bencode.h"
 #include "p2p/metainfo.h"
@@ -21,9 +24,15 @@ verify::Result<Metainfo> ReadInfo(const BencodeValue& info);
 verify::Result<void> CheckPieceLayers(const Metainfo& metainfo,
                                       std::optional<BencodeValue> layers);
 
-// The pieces root of a file from the digests of its pieces. `piece_length` is a
-// power of two of at least 16 KiB; at least two digests.
-verify::Sha256Digest RootOfPieceLayer(std::vector<verify::Sha256Digest> digests,
-                                      uint64_t piece_length);
+// What stands beside "info" in a .torrent.
+struct TorrentFields {
+  std::vector<std::string> trackers;
+  std::vector<std::string> web_seeds;
+  std::string comment;
+  std::optional<int64_t> creation_date;
+  PieceLayers layers;
+};
+std::vector<std::byte> EncodeTorrent(verify::ByteSpan info,
+                                     const TorrentFields& fields);
 
 }  // namespace p2p

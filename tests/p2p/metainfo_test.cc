@@ -430,7 +430,7 @@ TEST(MetainfoTest, RefusesBadPieceLayers) {
   const auto torrent = [](std::string layers) {
     return Dict()
         .Set("info",
-             V2Info(Dict().Set("a", Leaf(kPiece + 1)).Encode()).Encode())
+             V2Info(Dict().Set("a", Leaf(kPiece + 1)).Encode(), "a").Encode())
         .Set("piece layers", std::move(layers))
         .Encode();
   };
@@ -448,12 +448,14 @@ TEST(MetainfoTest, RefusesBadPieceLayers) {
          "does not lead to its root");
   refuse(Dict().Set(std::string(32, 'q'), Str(std::string(64, 'x'))).Encode(),
          "no file longer than a piece");
-  ExpectRefused(Torrent(V2Info(Dict().Set("a", Leaf(kPiece + 1)).Encode())),
-                ErrorCode::kCorrupt, "E-TORRENT", "no piece layer");
+  ExpectRefused(
+      Torrent(V2Info(Dict().Set("a", Leaf(kPiece + 1)).Encode(), "a")),
+      ErrorCode::kCorrupt, "E-TORRENT", "no piece layer");
   // From peers the info dictionary comes without its layers.
   EXPECT_TRUE(
       ParseInfoDictionary(
-          AsBytes(V2Info(Dict().Set("a", Leaf(kPiece + 1)).Encode()).Encode()))
+          AsBytes(
+              V2Info(Dict().Set("a", Leaf(kPiece + 1)).Encode(), "a").Encode()))
           .has_value());
 }
 
@@ -527,6 +529,18 @@ TEST(MetainfoTest, HybridHalvesMustAgree) {
   ExpectCorrupt(
       V1SingleInfo("a", 5).Set("file tree", tree).Set("meta version", Int(2)),
       "single file");
+}
+
+// libtorrent 2.0.8 writes the only file of a v2 torrent under its own name,
+// not into a folder of the torrent's.
+TEST(MetainfoTest, RefusesOnlyFileOfV2UnderAnotherName) {
+  const std::string tree = Dict().Set("a", Leaf(5)).Encode();
+  ExpectRefused(Torrent(V2Info(tree, "model")), ErrorCode::kCorrupt,
+                "E-NAME-ALTERED", "must bear its name");
+  EXPECT_TRUE(MustParse(Torrent(V2Info(tree, "a"))).single_file);
+  const Metainfo hybrid =
+      MustParse(Torrent(HybridInfo({{{"a"}, 5, ""}}, tree)));
+  EXPECT_FALSE(hybrid.single_file);
 }
 
 TEST(MetainfoTest, PieceRangesAreByHand) {
