@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "verify/manifest/published_sums.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tests/support/expect_error.h"
+#include "tests/support/temp_dir.h"
+#include "verify/base/text.h"
+
+namespace verify {
+namespace {
+
+using tests::ExpectError;
+
+// RFC 1321 and FIPS 180-2 digests of "abc".
+constexpr std::string_view kMd5 = "900150983cd24fb0d6963f7d28e17f72";
+constexpr std::string_view kSha1 = "a9993e364706816aba3e25717850c26c9cd0d89d";
+constexpr std::string_view kSha256 =
+    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+constexpr std::string_view kOtherMd5 = "d41d8cd98f00b204e9800998ecf8427e";
+
+std::vector<PublishedSum> Parsed(std::string_view text, std::string_view list) {
+  auto sums = ParsePublishedSums(text, list);
+  EXPECT_TRUE(sums.has_value()) << sums.error().message;
+  return sums ? *sums : std::vector<PublishedSum>();
+}
+
+void ExpectOne(std::string_view text, std::string_view list,
+               std::string_view name, SumAlgorithm algorithm,
+               std::string_view hex) {
+  const auto sums = Parsed(text, list);
+  ASSERT_EQ(sums.size(), 1u) << text;
+  EXPECT_EQ(sums[0].name, name) << text;
+  EXPECT_EQ(sums[0].algorithm, algorithm) << text;
+  EXPECT_EQ(HexEncode(sums[0].digest), hex) << text;
+  EXPECT_EQ(sums[0].list, list) << text;
+}
+
+// The banner of the first Mixtral torrent, with the digests as published.
+TEST(PublishedSumsTest, ReadsTheBannerOfMixtral) {
+  const auto sums = Parsed(
+      " ╓────────────────────────────────────────────────────────╖\n"
+      " ║                     M I S T R A L                      ║\n"
+      " ║                     ·· md5sum ··                       ║\n"
+      " ║   1faa9bc9b20fcfe81fcd4eb7166a79e6  consolidated.00.pth ║\n"
+      " ║   37974873eb68a7ab30c4912fc36264ae  tokenizer.model     ║\n"
+      " ╙────────────────────────────────────────────────────────╜\n",
+      "RELEASE");
+  ASSERT_EQ(sums.size(), 2u);
+  EXPECT_EQ(sums[0].name, "consolidated.00.pth");
+  EXPECT_EQ(HexEncode(sums[0].digest), "1faa9bc9b20fcfe81fcd4eb7166a79e6");
+  EXPECT_EQ(sums[0].algorithm, SumAlgorithm::kMd5);
+  EXPECT_EQ(sums[0].list, "RELEASE");
+  EXPECT_EQ(sums[1].name, "tokenizer.model");
+}
+
+// md5sum of the files in the repository, as coreutils prints them.
+TEST(PublishedSumsTest, ReadsTheBannerOfTheDemoModel) {
+  const auto sums =
+      FindPublishedSums(StrCat(LODESTONE_SOURCE_DIR, "/magnets/demo"));
+  ASSERT_TRUE(sums.has_value()) << sums.error().message;
+  ASSERT_EQ(sums->size(), 2u);
+  EXPECT_EQ((*sums)[0].name, "consolidated.00.pth");
+  EXPECT_EQ(HexEncode((*sums)[0].digest), "ca79f34293e8b631b18b3003c45df7e5");
+  EXPECT_EQ((*sums)[1].name, "tokenizer.model");
+  EXPECT_EQ(HexEncode((*sums)[1].digest), "da93764b6b274b97219cd8587fbed6c5");
+}
+
+TEST(PublishedSumsTest, BannerWithoutDigestsHasNone) {
+  EXPECT_TRUE(Parsed("just a text\n\n1faa  x\n", "RELEASE").empty());
+  EXPECT_TRUE(Parsed(kMd5, "RELEASE").empty());  // no name beside it
+  EXPECT_TRUE(Parsed("", "RELEASE").empty());
+}
+
+TEST(PublishedSumsTest, ReadsEveryFormOfALine) {
+  const std::string md5(kMd5);
+  const std::vector<std::pair<std::string, std::string_view>> cases = {
+      {md5 + "  a.bin\n", "a.bin"},
+      {md5 + "  a.bin", "a.bin"},                     // no newline at the end
+      {md5 + " *a.bin\n", "a.bin"},                   // binary
+      {md5 + " a.bin\n", "a.bin"},                    // one blank
+      {md5 + "\ta.bin\n", "a.bin"},                   // a tab
+      {md5 + "  a.bin\r\n", "a.bin"},                 // CRLF
+      {"\xEF\xBB\xBF" + md5 + "  a.bin\n", "a.bin"},  // byte order mark
+      {"900150983CD24FB0D6963F7D28E17F72  a.bin\n", "a.bin"},
+      {md5 + "  ./a.bin\n", "a.bin"},
+      {md5 + "  dir/a.bin\n", "dir/a.bin"},
+      {md5 + "  a b.bin\n", "a b.bin"},
+      {"\\" + md5 + "  a\\\\b\n", "a\\b"},  // escaped backslash
+      {"\\" + md5 + "  a\\nb\n", "a\nb"},   // escaped newline
+      {"MD5 (a.bin) = " + md5 + "\n", "a.bin"},
+      {"MD5 (a (1).bin) = " + md5 + "\n", "a (1).bin"},
+      {"# made by hand\n\n" + md5 + "  a.bin\n", "a.bin"},
+      {"BLAKE2b (a.bin) = 00\n" + md5 + "  a.bin\n", "a.bin"},
+      {md5 + "  a.bin\n" + md5 + "  a.bin\n", "a.bin"},  // twice the same
+  };
+  for (const auto& [text, name] : cases) {
+    ExpectOne(text, "MD5SUMS", name, SumAlgorithm::kMd5, kMd5);
+  }
+}
+
+TEST(PublishedSumsTest, TellsTheKindFromTheLength) {
+  ExpectOne(StrCat(kSha1, "  a"), "x", "a", SumAlgorithm::kSha1, kSha1);
+  ExpectOne(StrCat(kSha256, "  a"), "x", "a", SumAlgorithm::kSha256, kSha256);
+  ExpectOne(StrCat("SHA256 (a) = ", kSha256), "x", "a", SumAlgorithm::kSha256,
+            kSha256);
+  const std::string long_hex(96, 'a');
+  ExpectOne(long_hex + "  a", "x", "a", SumAlgorithm::kSha384, long_hex);
+  const std::string longer_hex(128, 'b');
+  ExpectOne(longer_hex + "  a", "x", "a", SumAlgorithm::kSha512, longer_hex);
+}
+
+TEST(PublishedSumsTest, BareDigestIsThatOfTheFileItIsCalledAfter) {
+  ExpectOne(StrCat(kMd5, "\n"), "model.gguf.md5", "model.gguf",
+            SumAlgorithm::kMd5, kMd5);
+  ExpectOne(kSha256, "a.SHA256", "a", SumAlgorithm::kSha256, kSha256);
+  ExpectError(ParsePublishedSums(kMd5, "MD5SUMS"), ErrorCode::kCorrupt,
+              "without a name", "E-SUMS");
+}
+
+TEST(PublishedSumsTest, OneFileMayHaveDigestsOfSeveralKinds) {
+  EXPECT_EQ(Parsed(StrCat(kMd5, "  a\n", kSha256, "  a\n"), "x").size(), 2u);
+}
+
+TEST(PublishedSumsTest, RefusesNamesThatLeaveTheFolder) {
+  for (const std::string_view name :
+       {"/etc/passwd", "../a", "a/../../b", "a/..", "..", ".", "a//b", "a/",
+        "a/./b", "C:\\a", "C:/a", "\\\\server\\a", "..\\a", "a\\..\\b"}) {
+    ExpectError(ParsePublishedSums(StrCat(kMd5, "  ", name), "x"),
+                ErrorCode::kCorrupt, "line 1", "E-PATH");
+    ExpectError(ParsePublishedSums(StrCat("MD5 (", name, ") = ", kMd5), "x"),
+                ErrorCode::kCorrupt, "line 1", "E-PATH");
+    ExpectError(
+        ParsePublishedSums(StrCat("║ ", kMd5, "  ", name, " ║"), "RELEASE"),
+        ErrorCode::kCorrupt, "line 1", "E-PATH");
+  }
+  ExpectError(
+      ParsePublishedSums(StrCat(kMd5, "  ", std::string(5000, 'a')), "x"),
+      ErrorCode::kCorrupt, "no name inside", "E-PATH");
+}
+
+TEST(PublishedSumsTest, RefusesTwoDigestsOfOneFile) {
+  ExpectError(
+      ParsePublishedSums(StrCat(kMd5, "  a\n", kOtherMd5, "  ./a\n"), "x"),
+      ErrorCode::kCorrupt, kOtherMd5, "E-SUMS");
+}
+
+TEST(PublishedSumsTest, RefusesWhatIsNoList) {
+  for (const std::string& text :
+       {std::string("hello\n"), StrCat(kMd5, "x  a"), StrCat("12ab  a"),
+        StrCat("MD5 (a) = ", kSha256), std::string("MD5 (a) = zz"),
+        StrCat("\\", kMd5, "  a\\x"), StrCat("\\", kMd5, "  a\\"),
+        std::string("a\xFF\n"), std::string("a\0b", 3),
+        std::string("<!DOCTYPE html>\n")}) {
+    ExpectError(ParsePublishedSums(text, "x"), ErrorCode::kCorrupt, "\"x\"",
+                "E-SUMS");
+  }
+}
+
+TEST(PublishedSumsTest, RefusesAnEndlessList) {
+  ExpectError(ParsePublishedSums(std::string(kMaxSumsBytes + 1, '\n'), "x"),
+              ErrorCode::kLimit, "limit", "E-SUMS");
+}
+
+TEST(PublishedSumsTest, EscapesNamesInMessages) {
+  const auto sums =
+      ParsePublishedSums(StrCat(kMd5, "  ../\x1b[2Ja"), "x\x1b[0m");
+  ASSERT_FALSE(sums.has_value());
+  EXPECT_EQ(sums.error().message.find('\x1b'), std::string::npos);
+}
+
+// Every shorter text and every flipped bit: an answer, never a name outside.
+TEST(PublishedSumsTest, SurvivesTruncationAndFlips) {
+  const std::string text =
+      StrCat("\\", kMd5, "  a\\\\b\r\n", kSha256, " *./c/d\nMD5 (e) = ", kMd5,
+             "\n║ ", kSha1, "  f ║\n");
+  for (const std::string_view list : {"RELEASE", "x", "y.md5"}) {
+    for (size_t i = 0; i < text.size() * 8; ++i) {
+      std::string hostile = text;
+      hostile[i / 8] ^= static_cast<char>(1u << (i % 8));
+      for (const std::string& input : {hostile, text.substr(0, i / 8)}) {
+        const auto sums = ParsePublishedSums(input, list);
+        if (!sums) continue;
+        for (const PublishedSum& sum : *sums) {
+          EXPECT_FALSE(sum.name.empty());
+          EXPECT_NE(sum.name[0], '/');
+          // "..c" is a name like any other; a part ".." is not.
+          EXPECT_EQ(("/" + sum.name + "/").find("/../"), std::string::npos);
+        }
+      }
+    }
+  }
+}
+
+TEST(PublishedSumsTest, FindsAllListsOfAFolder) {
+  tests::TempDir dir;
+  dir.Write("RELEASE", StrCat("║ ", kMd5, "  a ║\n"));
+  dir.Write("SHA256SUMS", StrCat(kSha256, "  a\n"));
+  dir.Write("checklist.chk", StrCat(kMd5, "  a\n", kOtherMd5, "  b\n"));
+  dir.Write("tokenizer_checklist.chk", StrCat(kMd5, "  t\n"));
+  dir.Write("c.gguf.md5", kMd5);
+  dir.Write("sha1sum.txt", StrCat(kSha1, "  d\n"));
+  dir.Write("notes.txt", "no list");
+  dir.Write("sub/SHA256SUMS", "not looked at");
+  const auto sums = FindPublishedSums(dir.path());
+  ASSERT_TRUE(sums.has_value()) << sums.error().message;
+  std::vector<std::string> seen;
+  for (const PublishedSum& sum : *sums) {
+    seen.push_back(StrCat(sum.list, ":", sum.name));
+  }
+  // "a" has the same md5 in RELEASE and in checklist.chk: listed once.
+  EXPECT_EQ(seen, (std::vector<std::string>{"RELEASE:a", "SHA256SUMS:a",
+                                            "c.gguf.md5:c.gguf",
+                                            "checklist.chk:b", "sha1sum.txt:d",
+                                            "tokenizer_checklist.chk:t"}));
+}
+
+TEST(PublishedSumsTest, FindsContradictionsBetweenLists) {
+  tests::TempDir dir;
+  dir.Write("MD5SUMS", StrCat(kMd5, "  a\n"));
+  dir.Write("a.md5", kOtherMd5);
+  ExpectError(FindPublishedSums(dir.path()), ErrorCode::kCorrupt, "a.md5",
+              "E-SUMS");
+}
+
+TEST(PublishedSumsTest, FolderMayHoldNoListOrNotExist) {
+  tests::TempDir dir;
+  const auto sums = FindPublishedSums(dir.path());
+  ASSERT_TRUE(sums.has_value());
+  EXPECT_TRUE(sums->empty());
+  ExpectError(FindPublishedSums(dir.File("absent")), ErrorCode::kNotFound,
+              "absent");
+}
+
+}  // namespace
+}  // namespace verify
