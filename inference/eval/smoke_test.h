@@ -16,7 +16,9 @@
 namespace inference {
 
 struct SmokeCheck {
-  std::string id;  // "smoke.finite", "smoke.text", "smoke.experts"
+  // "smoke.finite", "smoke.logits", "smoke.text", "smoke.experts", all four in
+  // every report.
+  std::string id;
   bool ok = false;
   std::string detail;
 };
@@ -34,10 +36,13 @@ struct SmokeReport {
   bool ok() const;
 };
 
-// Runs fixed prompts (plain completion) and checks: every layer and all logits
-// finite, logits not all equal, text not one token repeated, every expert of
-// every layer chosen at least once or finite when it is run by itself.
-// Errors: kCancelled; those of Session.
+// Runs fixed prompts (plain completion) and checks: every layer finite and
+// below 1e6, all logits finite and not all equal, text that is not empty,
+// invisible or one token repeated (a model fails only if it gives such text
+// for each of three prompts: base models loop easily), every expert of every
+// layer chosen at least once or, run by itself, finite and not all zero. What
+// a text is worth is not judged. Some 300 tokens of prompts and at most 72
+// generated. Errors: kCancelled; those of Session.
 verify::Result<SmokeReport> RunSmokeTest(const Model& model,
                                          const verify::CancelToken& cancel);
 

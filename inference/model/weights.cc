@@ -8,6 +8,7 @@
 #include "inference/quant/quantize.h"
 #include "verify/base/text.h"
 #include "verify/structure/architecture.h"
+#include "verify/structure/structure_check.h"
 
 namespace inference {
 namespace {
@@ -18,8 +19,34 @@ using verify::Result;
 using verify::StrCat;
 using verify::TensorRole;
 
+constexpr size_t kFindingsInMessage = 3;
+
 std::string Quoted(const std::string& name) {
   return StrCat('"', verify::EscapeForTerminal(name), '"');
+}
+
+Result<void> CheckFits(const verify::Checkpoint& checkpoint,
+                       const verify::ModelConfig& config) {
+  const auto report = verify::CheckStructure(checkpoint, config);
+  if (report.ok()) return {};
+  std::string message = "tensors do not fit the configuration: ";
+  size_t fatal = 0;
+  for (const auto& finding : report.findings) {
+    if (!finding.fatal) continue;
+    if (++fatal > kFindingsInMessage) continue;
+    if (fatal > 1) message += "; ";
+    message +=
+        StrCat(FindingKindName(finding.kind), " ", Quoted(finding.tensor));
+    if (!finding.detail.empty()) message += StrCat(" (", finding.detail, ")");
+  }
+  if (fatal > kFindingsInMessage) {
+    message += StrCat("; and ", fatal - kFindingsInMessage, " more");
+  }
+  return Fail(ErrorCode::kCorrupt, std::move(message))
+      .Id("E-STRUCTURE")
+      .Hint(
+          "the configuration beside the weights belongs to another model, "
+          "or files are missing");
 }
 
 // A found tensor seen as [count, rows, cols] (count 1 unless experts are
@@ -216,6 +243,7 @@ bool CanCompute(verify::DType dtype) {
 
 Result<ModelWeights> BindWeights(const verify::Checkpoint& checkpoint,
                                  const verify::ModelConfig& config) {
+  RETURN_IF_ERROR(CheckFits(checkpoint, config));
   return Binder(checkpoint, config).Bind();
 }
 
