@@ -48,7 +48,10 @@ class DownloadRun {
     RETURN_IF_ERROR(FindWhatIsHere());
     const uint64_t here_bytes = HereBytes();
     sink_.OnPlan(MakePlan(torrent_.metainfo, here_bytes));
-    if (AllHere()) return Complete({});
+    if (AllHere()) {
+      RETURN_IF_ERROR(SettleWhole());
+      return Complete({});
+    }
     RETURN_IF_ERROR(CheckSpace(here_bytes));
     if (cancel_.cancelled()) return FailCancelled();
     return Transfer();
@@ -117,15 +120,19 @@ class DownloadRun {
     return SaveMetadata();
   }
 
-  // So that the next run need not ask the swarm again.
-  Result<void> SaveMetadata() {
+  ResumeState StateNow() const {
     ResumeState state;
     state.info_hashes = torrent_.metainfo.info_hashes;
     state.torrent = torrent_.torrent;
     if (state.torrent.empty()) state.info = torrent_.info_bytes;
     state.trackers = options_.magnet.trackers;
     state.web_seeds = options_.magnet.web_seeds;
-    return SaveState(folder_.state_path(), state);
+    return state;
+  }
+
+  // So that the next run need not ask the swarm again.
+  Result<void> SaveMetadata() const {
+    return SaveState(folder_.state_path(), StateNow());
   }
 
   Result<void> CheckSize() const {
@@ -155,6 +162,7 @@ class DownloadRun {
         former_->payload_fingerprint ==
             PayloadFingerprint(torrent_.metainfo, data) &&
         TakeResumeData()) {
+      at_rest_ = true;
       return {};
     }
     if (torrent_.metainfo.piece_digests.empty()) {
@@ -222,6 +230,22 @@ class DownloadRun {
            std::all_of(start_.have.begin(), start_.have.end(),
                        [](bool here) { return here; }) &&
            AllPayloadSizes(torrent_.metainfo, folder_.data_path());
+  }
+
+  // Everything was here, so no session runs; the state still has to say so.
+  Result<void> SettleWhole() {
+    const std::string data = folder_.data_path();
+    if (at_rest_) return {};
+    RETURN_IF_ERROR(SyncPayload(torrent_.metainfo, data));
+    ResumeState state = StateNow();
+    auto resume_data = Guarded("resume data", [&] {
+      return MakeResumeData(*torrent_.info, start_.have);
+    });
+    if (!resume_data) return verify::Unexpected(resume_data.error());
+    state.resume_data = std::move(resume_data).value();
+    state.payload_fingerprint = PayloadFingerprint(torrent_.metainfo, data);
+    RETURN_IF_ERROR(SaveState(folder_.state_path(), state));
+    return folder_.MarkClean();
   }
 
   Result<void> CheckSpace(uint64_t here_bytes) const {
@@ -299,6 +323,7 @@ class DownloadRun {
   CheckedTorrent torrent_;
   FetchedMetadata fetched_;
   TransferStart start_;
+  bool at_rest_ = false;  // payload and state are as a clean stop left them
 };
 
 }  // namespace

@@ -140,7 +140,9 @@ Result<bool> Session::Start(const SessionOptions& options, uint16_t port) {
                     StrCat("no port could be opened: ", failure),
                     "peers can be reached, but cannot reach this machine"});
   }
-  for (const std::string& endpoint : endpoints) sink_.OnListen(endpoint);
+  if (port_ != options.preferred_port) {
+    for (const std::string& endpoint : endpoints) sink_.OnListen(endpoint);
+  }
   return !endpoints.empty();
 }
 

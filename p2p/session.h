@@ -17,8 +17,8 @@ namespace p2p {
 
 struct SessionOptions {
   SessionRole role = SessionRole::kDownload;
-  // Port to try before any other, if the user fixed none: a session that
-  // follows another keeps its port.
+  // Of the session that this one follows: tried before any other port, and
+  // not reported again.
   uint16_t preferred_port = 0;
   // What a former session knew of the DHT.
   lt::dht::dht_state dht_state;

@@ -4,6 +4,7 @@
 #include <libtorrent/bdecode.hpp>
 #include <libtorrent/file_storage.hpp>
 #include <libtorrent/peer_request.hpp>
+#include <libtorrent/write_resume_data.hpp>
 #include <utility>
 
 #include "p2p/magnet.h"
@@ -221,6 +222,26 @@ std::vector<lt::download_priority_t> SmallFilesFirst(
     raise(file, size - 1);
   }
   return priorities;
+}
+
+lt::typed_bitfield<lt::piece_index_t> ToBitfield(
+    const std::vector<bool>& have) {
+  lt::typed_bitfield<lt::piece_index_t> bits(static_cast<int>(have.size()),
+                                             false);
+  for (size_t i = 0; i < have.size(); ++i) {
+    if (have[i]) bits.set_bit(lt::piece_index_t(static_cast<int>(i)));
+  }
+  return bits;
+}
+
+std::vector<std::byte> MakeResumeData(const lt::torrent_info& info,
+                                      const std::vector<bool>& have) {
+  lt::add_torrent_params params;
+  params.info_hashes = info.info_hashes();
+  params.have_pieces = ToBitfield(have);
+  const std::vector<char> buffer = lt::write_resume_data_buf(params);
+  const ByteSpan bytes = verify::AsBytes({buffer.data(), buffer.size()});
+  return {bytes.begin(), bytes.end()};
 }
 
 }  // namespace p2p

@@ -55,4 +55,9 @@ std::string PieceItem(const lt::file_storage& files, lt::piece_index_t piece);
 std::vector<lt::download_priority_t> SmallFilesFirst(
     const lt::file_storage& files);
 
+// libtorrent's resume data for the pieces that are here. May throw.
+std::vector<std::byte> MakeResumeData(const lt::torrent_info& info,
+                                      const std::vector<bool>& have);
+lt::typed_bitfield<lt::piece_index_t> ToBitfield(const std::vector<bool>& have);
+
 }  // namespace p2p

@@ -79,14 +79,7 @@ class TransferRun {
     session_->Prepare(params, start_.trackers, start_.web_seeds);
     params.piece_priorities = SmallFilesFirst(files_);
     params.unfinished_pieces = start_.unfinished;
-    if (!start_.have.empty()) {
-      params.have_pieces.resize(static_cast<int>(start_.have.size()));
-      for (size_t i = 0; i < start_.have.size(); ++i) {
-        if (start_.have[i]) {
-          params.have_pieces.set_bit(lt::piece_index_t(static_cast<int>(i)));
-        }
-      }
-    }
+    params.have_pieces = ToBitfield(start_.have);
     std::vector<std::string> ignored;
     for (const lt::tcp::endpoint& peer :
          ResolvePeers(options_.magnet.peers, ignored)) {
@@ -139,12 +132,7 @@ class TransferRun {
       OnFileError(*disk);
     } else if (const auto* broken =
                    lt::alert_cast<lt::torrent_error_alert>(&alert)) {
-      disk_error_ = true;
-      if (!error_.has_value()) {
-        error_ = Fail(ErrorCode::kIo,
-                      StrCat("transfer stopped: ", ErrorText(broken->error)))
-                     .error();
-      }
+      OnTorrentError(*broken);
     } else if (const auto* refused =
                    lt::alert_cast<lt::fastresume_rejected_alert>(&alert)) {
       // The engine hashes what is there before it asks for a byte.
@@ -247,6 +235,23 @@ class TransferRun {
                  .error();
   }
 
+  void OnTorrentError(const lt::torrent_error_alert& alert) {
+    disk_error_ = true;
+    if (error_.has_value()) return;
+    if (alert.error == lt::errors::torrent_inconsistent_hashes) {
+      error_ = Fail(ErrorCode::kMismatch,
+                    "the v1 and the v2 hashes of this torrent speak of "
+                    "different bytes")
+                   .Id("E-HYBRID")
+                   .Hint("do not use this torrent")
+                   .error();
+      return;
+    }
+    error_ = Fail(ErrorCode::kIo,
+                  StrCat("transfer stopped: ", ErrorText(alert.error)))
+                 .error();
+  }
+
   void OnResumeData(lt::add_torrent_params params) {
     resume_answered_ = true;
     if (want_layers_ && params.ti != nullptr) TakeLayers(params);
@@ -343,7 +348,12 @@ class TransferRun {
     torrent_.flush_cache();
     // A whole torrent waits for its last block; an interrupted one is checked
     // again if the disk is slower than this.
-    bool at_rest = WaitUntil(flushed_, complete ? seconds(600) : seconds(2));
+    bool at_rest = WaitUntil(flushed_, seconds(2));
+    const auto flush_end = SteadyClock::now() + seconds(600);
+    while (!at_rest && complete && !cancel_.cancelled() &&
+           SteadyClock::now() < flush_end) {
+      at_rest = WaitUntil(flushed_, milliseconds(200));
+    }
     OnStatus(torrent_.status(lt::torrent_handle::query_pieces));
     want_layers_ = complete && checked_.torrent.empty();
     resume_answered_ = false;
@@ -357,6 +367,7 @@ class TransferRun {
     if (error_.has_value()) return verify::Unexpected(*error_);
     RETURN_IF_ERROR(settled);
     if (!at_rest) {
+      if (cancel_.cancelled()) return FailCancelled();
       return Fail(ErrorCode::kIo,
                   "the disk did not take the last blocks in time");
     }

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "p2p/work_folder.h"
 #include "tests/support/loopback_swarm.h"
@@ -42,6 +43,27 @@ double SecondsSince(std::chrono::steady_clock::time_point start) {
       .count();
 }
 
+// A socket on loopback that accepts and says nothing.
+class Listener {
+ public:
+  Listener() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    EXPECT_EQ(::bind(socket_.get(), generic, size), 0);
+    EXPECT_EQ(::listen(socket_.get(), 8), 0);
+    EXPECT_EQ(::getsockname(socket_.get(), generic, &size), 0);
+    port_ = ntohs(address.sin_port);
+  }
+  uint16_t port() const { return port_; }
+
+ private:
+  verify::UniqueFd socket_;
+  uint16_t port_ = 0;
+};
+
 TEST(DownloadTest, FetchesFolderFromMagnetAlone) {
   const TempDir temp;
   const TestTorrent torrent = ModelTorrent();
@@ -64,7 +86,8 @@ TEST(DownloadTest, FetchesFolderFromMagnetAlone) {
   EXPECT_EQ(sink.plans()[0].files.size(), 5u);
   EXPECT_EQ(sink.plans()[0].resume_bytes, 0u);
   EXPECT_EQ(sink.last_progress().done_bytes, torrent.total_bytes());
-  ASSERT_FALSE(sink.endpoints().empty());
+  // One port, though the metadata came by a session of its own.
+  ASSERT_EQ(sink.endpoints().size(), 1u);
   EXPECT_EQ(sink.endpoints()[0].rfind("127.0.0.1:", 0), 0u);
   const auto seeded = seeder.Stop();
   ASSERT_TRUE(seeded) << seeded.error().ToString();
@@ -101,6 +124,10 @@ TEST(DownloadTest, FetchesHybridFromMagnetAlone) {
   ASSERT_TRUE(outcome) << outcome.error().ToString();
   EXPECT_EQ(DescribeDifference(torrent, outcome->payload_path), "");
   EXPECT_EQ(outcome->metainfo.info_hashes, torrent.magnet.info_hashes);
+  // With the hash layers, which are no part of what the magnet names.
+  const auto parsed = p2p::ParseMetainfo(outcome->torrent);
+  ASSERT_TRUE(parsed) << parsed.error().ToString();
+  EXPECT_EQ(parsed->info_hashes, torrent.magnet.info_hashes);
 }
 
 TEST(DownloadTest, StateInWorkFolderIsPrivateAndAtRest) {
@@ -194,6 +221,10 @@ TEST(DownloadTest, IgnoresStateThatDoesNotRead) {
   ASSERT_TRUE(outcome) << outcome.error().ToString();
   EXPECT_TRUE(again.HasNotice("STATE_IGNORED"));
   EXPECT_EQ(outcome->downloaded_bytes, 0u);
+  // The state is whole again: the next run need not hash.
+  RecordingSink third;
+  ASSERT_TRUE(Download(options, CancelToken(), third));
+  EXPECT_FALSE(third.HasNotice("RECHECK"));
 }
 
 TEST(DownloadTest, FindsSeederThatStartsLater) {
@@ -294,6 +325,53 @@ TEST(DownloadTest, SaysThatPayloadDoesNotCome) {
   EXPECT_EQ(outcome.error().id, "E-NO-PEERS");
 }
 
+TEST(DownloadTest, SaysThatPeersHaveNoMetadata) {
+  const TempDir temp;
+  const TestTorrent torrent = ModelTorrent();
+  // A peer that looks for the metadata itself.
+  CancelToken stop_peer;
+  RecordingSink peer_sink;
+  std::thread peer([&] {
+    const auto outcome = Download(FetchOptions(torrent, temp.File("peer"), 0),
+                                  stop_peer, peer_sink);
+    EXPECT_FALSE(outcome);
+  });
+  auto options =
+      FetchOptions(torrent, temp.File("work"), peer_sink.WaitForPort());
+  options.metadata_timeout_s = 1.5;
+  RecordingSink sink;
+  const auto outcome = Download(options, CancelToken(), sink);
+  stop_peer.Cancel();
+  peer.join();
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code, ErrorCode::kNetwork);
+  EXPECT_EQ(outcome.error().id, "E-NO-METADATA") << outcome.error().ToString();
+}
+
+TEST(DownloadTest, StopsSoonThoughATrackerIsSilent) {
+  const TempDir temp;
+  const TestTorrent torrent = ModelTorrent();
+  const Listener tracker;
+  auto options = FetchOptions(torrent, temp.File("work"), 0);
+  options.torrent = torrent.torrent;
+  options.session.trackers.push_back(
+      "http://127.0.0.1:" + std::to_string(tracker.port()) + "/announce");
+  CancelToken cancel;
+  RecordingSink sink;
+  std::chrono::steady_clock::time_point start;
+  int reports = 0;
+  sink.on_progress = [&](const p2p::TransferProgress&) {
+    if (++reports != 3) return;
+    start = std::chrono::steady_clock::now();
+    cancel.Cancel();
+  };
+  const auto outcome = Download(options, cancel, sink);
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code, ErrorCode::kCancelled);
+  EXPECT_LT(SecondsSince(start), 5.0);
+  EXPECT_TRUE(fs::exists(temp.File("work/state")));
+}
+
 TEST(DownloadTest, StopsSoonWhenCancelled) {
   const TempDir temp;
   const TestTorrent torrent = ModelTorrent();
@@ -314,17 +392,9 @@ TEST(DownloadTest, StopsSoonWhenCancelled) {
 TEST(DownloadTest, SaysThatPortIsTaken) {
   const TempDir temp;
   const TestTorrent torrent = ModelTorrent();
-  const verify::UniqueFd listener(::socket(AF_INET, SOCK_STREAM, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  ASSERT_EQ(::bind(listener.get(), generic, size), 0);
-  ASSERT_EQ(::listen(listener.get(), 1), 0);
-  ASSERT_EQ(::getsockname(listener.get(), generic, &size), 0);
+  const Listener listener;
   auto options = FetchOptions(torrent, temp.File("work"), 0);
-  options.session.port = ntohs(address.sin_port);
+  options.session.port = listener.port();
   RecordingSink sink;
   const auto outcome = Download(options, CancelToken(), sink);
   ASSERT_FALSE(outcome);
