@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What of a torrent is already on disk: by hashing it, or, after a clean stop,
 // by looking whether the files are as they were left. Internal to p2p.
-// Tested by tests/p2p/payload_check_test.cc.
+// Tested by tests/p2p/download_test.cc and crash_test.cc.
 #pragma once
 
 #include <functional>

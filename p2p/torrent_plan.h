@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A torrent that passed our rules, in our form and in libtorrent's, and what
 // follows from it: priorities, sizes, limits. Internal to p2p.
-// Tested by tests/p2p/torrent_plan_test.cc.
+// Tested by tests/p2p/download_test.cc.
 #pragma once
 
 #include <cstdint>
