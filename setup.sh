@@ -17,7 +17,7 @@ libsentencepiece-dev libhwy-dev"
 
 # Tests: the test framework, real counterparts for the swarm tests, and tools
 # that the command-line tests call.
-TEST="libgtest-dev libvalijson-dev python3-minimal
+TEST="libgtest-dev libvalijson-dev python3
 aria2 transmission-daemon transmission-cli opentracker iproute2 procps"
 
 missing=

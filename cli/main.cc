@@ -1,2 +1,195 @@
 // SPDX-License-Identifier: Apache-2.0
-int main() { return 0; }
+// Splits the arguments, runs one verb, prints its end, returns its exit code.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "cli/help.h"
+#include "cli/output.h"
+#include "cli/signals.h"
+#include "cli/version.h"
+#include "verify/base/text.h"
+
+namespace cli {
+namespace {
+
+struct GlobalFlags {
+  bool json = false;
+  bool quiet = false;
+  bool verbose = false;
+  bool version = false;
+  std::string progress = "auto";
+};
+
+void AddGlobalFlags(CLI::App& app, GlobalFlags& flags) {
+  app.add_flag("--json", flags.json,
+               "print JSON events on stdout and nothing else")
+      ->envname("LODESTONE_JSON");
+  app.add_flag("-q,--quiet", flags.quiet, "print only results and errors")
+      ->envname("LODESTONE_QUIET");
+  app.add_flag("-v,--verbose", flags.verbose, "say more")
+      ->envname("LODESTONE_VERBOSE");
+  app.add_option("--progress", flags.progress, "auto, bar, plain or none")
+      ->check(CLI::IsMember({"auto", "bar", "plain", "none"}))
+      ->envname("LODESTONE_PROGRESS");
+}
+
+ProgressMode ProgressModeOf(const std::string& name) {
+  if (name == "bar") return ProgressMode::kBar;
+  if (name == "plain") return ProgressMode::kPlain;
+  if (name == "none") return ProgressMode::kNone;
+  return ProgressMode::kAuto;
+}
+
+OutputOptions OptionsOf(const GlobalFlags& flags) {
+  OutputOptions options;
+  options.json = flags.json;
+  options.quiet = flags.quiet;
+  options.verbose = flags.verbose;
+  options.progress = ProgressModeOf(flags.progress);
+  return options;
+}
+
+// A bad command line must still answer in JSON if it asked for JSON.
+int FailUsage(const std::string& message, const std::string& verb, bool json,
+              const std::vector<std::string>& arguments) {
+  OutputOptions options;
+  options.json = json;
+  Output output(options);
+  output.Start(verb, arguments);
+  verify::Error error;
+  error.code = verify::ErrorCode::kInvalidArgument;
+  error.id = "E-USAGE";
+  error.message = message;
+  error.hint = verb.empty() ? "see lodestone --help"
+                            : "see lodestone " + verb + " --help";
+  output.Error(error);
+  output.Finish(ExitCode::kUsage, {}, Fields::object(), {});
+  return static_cast<int>(ExitCode::kUsage);
+}
+
+int RunCommand(Command& command, const GlobalFlags& flags,
+               const std::vector<std::string>& arguments) {
+  static verify::CancelToken cancel;
+  InstallSignalHandlers(&cancel);
+  Output output(OptionsOf(flags));
+  output.Start(command.name(), arguments);
+  Context context{output, cancel};
+
+  CommandResult outcome;
+  // Libraries are called behind Result; what can still be thrown here is an
+  // allocation that failed, or a bug.
+  try {
+    auto result = command.Run(context);
+    if (result) {
+      outcome = std::move(*result);
+    } else {
+      output.Error(result.error());
+      outcome.code = ExitCodeFor(result.error());
+    }
+  } catch (const std::bad_alloc&) {
+    output.Error({verify::ErrorCode::kUnsupported, "not enough memory",
+                  std::nullopt, "E-MEMORY", "close other programs"});
+    outcome.code = ExitCode::kUnsupported;
+  } catch (const std::exception& e) {
+    output.Error({verify::ErrorCode::kInternal,
+                  verify::StrCat("internal error: ", e.what()), std::nullopt,
+                  "E-INTERNAL", "please report this"});
+    outcome.code = ExitCode::kFailure;
+  }
+  if (outcome.code == ExitCode::kInterrupted ||
+      outcome.code == ExitCode::kTerminated) {
+    outcome.code = SignalExitCode().value_or(outcome.code);
+  }
+  // A reader that went away, or a full disk behind stdout.
+  if (output.failed() && outcome.code == ExitCode::kOk) {
+    outcome.code = ExitCode::kIo;
+  }
+  output.Finish(outcome.code, outcome.path, outcome.summary, outcome.next);
+  if (!flags.json && !outcome.path.empty() && outcome.code == ExitCode::kOk) {
+    output.Print(outcome.path);
+  }
+  if (output.failed() && outcome.code == ExitCode::kOk) {
+    outcome.code = ExitCode::kIo;
+  }
+  return static_cast<int>(outcome.code);
+}
+
+int Main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv, argv + argc);
+  const bool json = std::find(arguments.begin() + 1, arguments.end(),
+                              "--json") != arguments.end();
+  GlobalFlags flags;
+  CLI::App app("Fetch, verify, convert, run and seed open-weight models.",
+               "lodestone");
+  app.set_help_flag("-h,--help", "print this help");
+  app.add_flag("--version", flags.version, "print the version");
+  AddGlobalFlags(app, flags);
+  app.require_subcommand(0, 1);
+
+  const auto commands = AllCommands();
+  std::vector<CLI::App*> subcommands;
+  for (const auto& command : commands) {
+    CLI::App* sub = app.add_subcommand(std::string(command->name()),
+                                       std::string(command->summary()));
+    sub->footer("Example:\n  " + std::string(command->example()));
+    sub->fallthrough();
+    command->AddFlags(*sub);
+    subcommands.push_back(sub);
+    for (const std::string& alias : command->aliases()) sub->alias(alias);
+  }
+  std::string topic;
+  CLI::App* help = app.add_subcommand("help", "explain a topic");
+  help->add_option("topic", topic, HelpTopicNames());
+  app.footer(HelpFooter());
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::string text = app.help();
+    for (CLI::App* sub : subcommands) {
+      if (sub->parsed()) text = sub->help();
+    }
+    std::fputs(text.c_str(), stdout);
+    return 0;
+  } catch (const CLI::ParseError& e) {
+    std::string verb;
+    for (CLI::App* sub : subcommands) {
+      if (sub->parsed()) verb = sub->get_name();
+    }
+    return FailUsage(e.what(), verb, json, arguments);
+  }
+  if (flags.version) {
+    PrintVersion(flags.json);
+    return 0;
+  }
+  if (help->parsed()) {
+    if (PrintHelpTopic(topic)) return 0;
+    if (topic.empty()) {
+      std::fputs(app.help().c_str(), stdout);
+      return 0;
+    }
+    return FailUsage(
+        "no help topic \"" + topic + "\"; there are " + HelpTopicNames(), "",
+        json, arguments);
+  }
+  for (size_t i = 0; i < commands.size(); ++i) {
+    if (subcommands[i]->parsed()) {
+      return RunCommand(*commands[i], flags, arguments);
+    }
+  }
+  if (json) return FailUsage("no verb given", "", json, arguments);
+  std::fputs(app.help().c_str(), stdout);
+  return 0;
+}
+
+}  // namespace
+}  // namespace cli
+
+int main(int argc, char** argv) { return cli::Main(argc, argv); }

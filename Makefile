@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin front over the CMake presets. `make` prints the list.
+.DEFAULT_GOAL := help
+.PHONY: help setup build test demo install uninstall bench
+
+PREFIX ?= /usr/local
+# The demo's working folder.
+DEMO ?= build/demo
+
+help:
+	@echo 'make demo      install packages, build, and show the whole way on a small model'
+	@echo 'make test      install packages, build and run all tests'
+	@echo 'make setup     install the Debian packages that are missing (./setup.sh --check: only say)'
+	@echo 'make build     build/release/lodestone'
+	@echo 'make install   into $$DESTDIR$$PREFIX (PREFIX=/usr/local)'
+	@echo 'make uninstall what install put there'
+	@echo 'make bench     build and run the benchmarks'
+
+setup:
+	@./setup.sh
+
+# Configured once; CMake itself notices when its files change.
+build/release/build.ninja: | setup
+	@cmake --preset release
+
+build: setup build/release/build.ninja
+	@cmake --build build/release --target lodestone
+
+test: setup build/release/build.ninja
+	@cmake --build build/release
+	@tests/run.sh build/release
+
+demo: build
+	@build/release/lodestone demo --output $(DEMO)
+
+install: build
+	@cmake --install build/release --prefix $(PREFIX)
+
+uninstall:
+	@test -f build/release/install_manifest.txt || { echo 'nothing was installed from here' >&2; exit 1; }
+	@xargs -d '\n' -I{} rm -f -- "$(DESTDIR){}" < build/release/install_manifest.txt
+
+bench: setup
+	@cmake --preset bench
+	@cmake --build build/bench
+	@tests/bench/run.sh build/bench

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/command.h"
+
+#include "cli/commands/commands.h"
+
+namespace cli {
+
+std::vector<std::unique_ptr<Command>> AllCommands() {
+  std::vector<std::unique_ptr<Command>> commands;
+  commands.push_back(MakeGetCommand());
+  commands.push_back(MakeSeedCommand());
+  commands.push_back(MakePublishCommand());
+  commands.push_back(MakeVerifyCommand());
+  commands.push_back(MakeConvertCommand());
+  commands.push_back(MakeChatCommand());
+  commands.push_back(MakeEvalCommand());
+  commands.push_back(MakeDemoCommand());
+  return commands;
+}
+
+}  // namespace cli

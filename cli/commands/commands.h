@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Makers of the verbs; each is defined in the file of its name.
+#pragma once
+
+#include <memory>
+
+#include "cli/command.h"
+
+namespace cli {
+
+std::unique_ptr<Command> MakeGetCommand();
+std::unique_ptr<Command> MakeSeedCommand();
+std::unique_ptr<Command> MakePublishCommand();
+std::unique_ptr<Command> MakeVerifyCommand();
+std::unique_ptr<Command> MakeConvertCommand();
+std::unique_ptr<Command> MakeChatCommand();
+std::unique_ptr<Command> MakeEvalCommand();
+std::unique_ptr<Command> MakeDemoCommand();
+
+}  // namespace cli

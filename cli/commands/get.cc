@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/commands/commands.h"
+#include "cli/commands/session_flags.h"
+#include "cli/flows/get_flow.h"
+#include "cli/state/paths.h"
+
+namespace cli {
+namespace {
+
+class GetCommand final : public Command {
+ public:
+  std::string_view name() const override { return "get"; }
+  std::vector<std::string> aliases() const override {
+    return {"download", "pull"};
+  }
+  std::string_view summary() const override {
+    return "fetch a model from a magnet link, check it, try it";
+  }
+  std::string_view example() const override {
+    return "lodestone get 'magnet:?xt=urn:btih:5546272da9065eddeb6fcd7ffddeef5b"
+           "75be79a7&dn=mixtral-8x7b-32kseqlen' --output models";
+  }
+
+  void AddFlags(CLI::App& app) override {
+    app.add_option("source", options_.source,
+                   "magnet link, info-hash, or .torrent file")
+        ->required();
+    app.add_option("-o,--output", options_.output_folder,
+                   "folder to put the model in (the model store)")
+        ->envname("LODESTONE_OUTPUT");
+    app.add_flag("--raw", options_.raw,
+                 "stop after the verified download: no structure check, no "
+                 "smoke test");
+    app.add_flag("--seed", options_.seed, "go on serving it to others");
+    app.add_option("--timeout", timeout_,
+                   "give up when there is no metadata or no new byte for so "
+                   "long (120s for metadata, 15m for bytes)");
+    app.add_option("--metadata-timeout", metadata_timeout_,
+                   "give up when there is no metadata for so long (120s)");
+    app.add_option("--stall-timeout", stall_timeout_,
+                   "give up when no new byte came for so long (15m)");
+    app.add_option("--max-size", max_size_,
+                   "refuse a torrent with more payload than this, as 100GB");
+    app.add_option("--save-torrent", options_.save_torrent,
+                   "also write the .torrent to this file");
+    app.add_option("--threads", options_.num_threads,
+                   "processors to use (all)");
+    AddSessionFlags(app, session_);
+  }
+
+  verify::Result<CommandResult> Run(Context& context) override {
+    if (options_.output_folder.empty()) {
+      options_.output_folder = ModelsFolder();
+    }
+    while (options_.output_folder.size() > 1 &&
+           options_.output_folder.back() == '/') {
+      options_.output_folder.pop_back();
+    }
+    ASSIGN_OR_RETURN(options_.session, SettingsOf(session_));
+    if (!timeout_.empty()) {
+      ASSIGN_OR_RETURN(const double seconds,
+                       ParseDuration(timeout_, "--timeout"));
+      options_.metadata_timeout_s = seconds;
+      options_.stall_timeout_s = seconds;
+    } else {
+      ASSIGN_OR_RETURN(options_.metadata_timeout_s,
+                       ParseDuration(metadata_timeout_, "--metadata-timeout"));
+      ASSIGN_OR_RETURN(options_.stall_timeout_s,
+                       ParseDuration(stall_timeout_, "--stall-timeout"));
+    }
+    if (!max_size_.empty()) {
+      ASSIGN_OR_RETURN(options_.max_total_bytes,
+                       ParseSize(max_size_, "--max-size"));
+    }
+    return RunGet(options_, context);
+  }
+
+ private:
+  GetOptions options_;
+  SessionFlags session_;
+  std::string timeout_;
+  std::string metadata_timeout_ = "120s";
+  std::string stall_timeout_ = "15m";
+  std::string max_size_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeGetCommand() {
+  return std::make_unique<GetCommand>();
+}
+
+}  // namespace cli

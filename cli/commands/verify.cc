@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/core.h>
+
+#include <filesystem>
+#include <system_error>
+
+#include "cli/commands/commands.h"
+#include "cli/flows/verify_flow.h"
+#include "cli/shell_quote.h"
+#include "p2p/magnet.h"
+#include "verify/base/text.h"
+
+namespace cli {
+namespace {
+
+using verify::Result;
+
+VerifyLevel LevelOf(const std::string& name) {
+  if (name == "pieces") return VerifyLevel::kPieces;
+  if (name == "checksums") return VerifyLevel::kChecksums;
+  if (name == "structure") return VerifyLevel::kStructure;
+  if (name == "smoke") return VerifyLevel::kSmoke;
+  return VerifyLevel::kNumeric;
+}
+
+class VerifyCommand final : public Command {
+ public:
+  std::string_view name() const override { return "verify"; }
+  std::string_view summary() const override {
+    return "is this local copy right? hashes, structure, numbers";
+  }
+  std::string_view example() const override {
+    return "lodestone verify models/mixtral-8x7b-32kseqlen";
+  }
+
+  void AddFlags(CLI::App& app) override {
+    app.add_option("path", options_.path, "model folder or file")->required();
+    app.add_option("--against", against_,
+                   ".torrent file, or magnet or info-hash of a torrent that "
+                   "was fetched or published here (found by itself)");
+    app.add_option("--level", level_,
+                   "how far to go: pieces, checksums, structure, numeric, "
+                   "smoke (numeric)")
+        ->check(CLI::IsMember(
+            {"pieces", "checksums", "structure", "numeric", "smoke"}));
+    app.add_flag("--fail-on-extra", options_.fail_on_extra,
+                 "exit 10 if there are files that nothing lists");
+    app.add_option("--threads", options_.num_threads,
+                   "processors to use (all)");
+  }
+
+  Result<CommandResult> Run(Context& context) override {
+    options_.level = LevelOf(level_);
+    while (options_.path.size() > 1 && options_.path.back() == '/') {
+      options_.path.pop_back();
+    }
+    if (!against_.empty()) {
+      ASSIGN_OR_RETURN(options_.torrent, FindAgainst());
+    }
+    ASSIGN_OR_RETURN(const VerifyReport report, RunVerify(options_, context));
+    if (report.error.has_value()) context.output.Error(*report.error);
+    CommandResult result;
+    result.code = report.code;
+    result.summary["level"] = verify::TrustLevelName(report.content.level);
+    result.summary["files"] = report.content.files.size();
+    result.summary["extra_files"] = report.content.num_extra;
+    result.summary["bytes_read"] = report.content.bytes_read;
+    result.summary["pieces"] = report.content.num_pieces;
+    result.summary["bad_pieces"] = report.content.bad_pieces;
+    result.summary["structure_checked"] = report.structure_checked;
+    if (report.code == ExitCode::kOk) {
+      result.path = options_.path;
+      context.output.Say(fmt::format(
+          "{}: {}",
+          verify::MayCallVerified(report.content.level) ? "verified" : "result",
+          verify::TrustLevelText(report.content.level)));
+    }
+    return result;
+  }
+
+ private:
+  Result<KnownTorrent> FindAgainst() const {
+    std::error_code error;
+    if (std::filesystem::exists(against_, error)) {
+      return ReadTorrentFile(against_);
+    }
+    std::optional<p2p::InfoHashes> hashes = p2p::ParseInfoHash(against_);
+    if (!hashes.has_value()) {
+      ASSIGN_OR_RETURN(const p2p::ParsedMagnet parsed,
+                       p2p::ParseMagnet(against_));
+      hashes = parsed.magnet.info_hashes;
+    }
+    if (auto known = TorrentStore::Default().FindByKey(hashes->Key())) {
+      return std::move(*known);
+    }
+    return verify::Fail(verify::ErrorCode::kNotFound,
+                        "--against: that torrent is not known here")
+        .Hint("give its .torrent file");
+  }
+
+  VerifyOptions options_;
+  std::string against_;
+  std::string level_ = "numeric";
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeVerifyCommand() {
+  return std::make_unique<VerifyCommand>();
+}
+
+}  // namespace cli

@@ -1,0 +1,511 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/flows/content_check.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "cli/flows/content_report.h"
+#include "verify/base/text.h"
+#include "verify/checkpoint/checkpoint.h"
+#include "verify/digest/hash_engine.h"
+#include "verify/manifest/published_sums.h"
+
+namespace cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+using verify::ErrorCode;
+using verify::EscapeForTerminal;
+using verify::Fail;
+using verify::FileOutcome;
+using verify::Result;
+using verify::StrCat;
+using verify::TrustLevel;
+
+constexpr size_t kMaxFiles = 1'000'000;
+
+struct ListedFile {
+  std::string relative;
+  std::string path;
+  uint64_t size_bytes = 0;
+};
+
+// All regular files below `root` in byte order of their relative paths. What
+// is no regular file (a symlink, a device) is named in `skipped`.
+Result<std::vector<ListedFile>> ListFiles(const std::string& root,
+                                          std::vector<std::string>& skipped) {
+  std::vector<ListedFile> files;
+  std::error_code error;
+  fs::recursive_directory_iterator it(root, error);
+  if (error) return verify::FailErrno("list", root, error.value());
+  for (; it != fs::recursive_directory_iterator(); it.increment(error)) {
+    if (error) return verify::FailErrno("list", root, error.value());
+    const fs::file_status status = it->symlink_status(error);
+    if (fs::is_directory(status)) continue;
+    ListedFile file;
+    file.path = it->path().string();
+    file.relative = it->path().lexically_relative(root).string();
+    if (!fs::is_regular_file(status)) {
+      skipped.push_back(file.relative);
+      continue;
+    }
+    file.size_bytes = it->file_size(error);
+    if (files.size() >= kMaxFiles) {
+      return Fail(ErrorCode::kLimit,
+                  StrCat("\"", EscapeForTerminal(root), "\": more than ",
+                         kMaxFiles, " files"));
+    }
+    files.push_back(std::move(file));
+  }
+  std::sort(files.begin(), files.end(),
+            [](const ListedFile& a, const ListedFile& b) {
+              return a.relative < b.relative;
+            });
+  return files;
+}
+
+// One comparison, step by step.
+class ContentCheck {
+ public:
+  ContentCheck(const ContentOptions& options, Context& context)
+      : options_(options), context_(context), output_(context.output) {}
+
+  Result<ContentReport> Run();
+
+ private:
+  Result<void> Plan();
+  Result<void> Hash();
+  void JudgePieces(const verify::HashOutcome& outcome);
+  void JudgeDamage(size_t index);
+  void JudgeFile(size_t index, const verify::FileDigests& digests);
+  void CheckSums(FileVerdict& verdict, const verify::FileDigests& digests);
+  void NameTensors();
+  void SetMismatchError();
+
+  const ContentOptions& options_;
+  Context& context_;
+  Output& output_;
+  ContentReport report_;
+
+  bool is_folder_ = true;
+  std::string base_folder_;  // where relative paths begin
+  std::optional<KnownTorrent> torrent_;
+  std::map<std::string, std::vector<verify::PublishedSum>> sums_;  // by name
+  // In step: what is hashed, and its verdict. Pads have no verdict.
+  verify::HashRequest request_;
+  std::vector<std::optional<size_t>> verdict_of_;
+  // A torrent's file -> its place in request_.files is the same index; extra
+  // files are hashed by a second request.
+  verify::HashRequest extra_request_;
+  std::vector<size_t> extra_verdict_of_;
+};
+
+// The first file that is not what it should be, one with a known place of
+// damage before others.
+void ContentCheck::SetMismatchError() {
+  const FileVerdict* worst = nullptr;
+  for (const FileVerdict& file : report_.files) {
+    const FileOutcome outcome = file.report.outcome;
+    if (outcome == FileOutcome::kOk || outcome == FileOutcome::kExtra) continue;
+    if (worst == nullptr || (worst->damage.empty() && !file.damage.empty())) {
+      worst = &file;
+    }
+  }
+  if (worst == nullptr) return;
+  const std::string name = EscapeForTerminal(worst->report.name);
+  verify::Error error;
+  if (worst->report.outcome == FileOutcome::kUnreadable) {
+    error.code = ErrorCode::kIo;
+    error.id = "E-READ";
+    error.message = worst->report.detail;
+    report_.error = std::move(error);
+    return;
+  }
+  error.code = ErrorCode::kMismatch;
+  error.id = "E-MISMATCH";
+  error.message = StrCat("\"", name, "\": ");
+  if (worst->damage.empty()) {
+    error.message += EscapeForTerminal(worst->report.detail);
+  } else {
+    const DamagedRange& first = worst->damage.front();
+    error.message +=
+        fmt::format("piece {} differs, bytes {} to {}{}", first.piece,
+                    first.begin, first.end - 1, TensorList(first.tensors));
+    if (worst->damage.size() > 1) {
+      error.message +=
+          fmt::format(" (and {} more pieces)", worst->damage.size() - 1);
+    }
+  }
+  error.hint = "do not use this copy; fetch it again";
+  report_.error = std::move(error);
+}
+
+Result<ContentReport> ContentCheck::Run() {
+  RETURN_IF_ERROR(Plan());
+  RETURN_IF_ERROR(Hash());
+  ReportFiles(report_, output_);
+  return std::move(report_);
+}
+
+Result<void> ContentCheck::Plan() {
+  std::error_code error;
+  const fs::file_status status = fs::status(options_.path, error);
+  if (!fs::exists(status)) {
+    return Fail(
+        ErrorCode::kNotFound,
+        StrCat("\"", EscapeForTerminal(options_.path), "\" is not there"));
+  }
+  is_folder_ = fs::is_directory(status);
+  torrent_ = options_.torrent;
+  const bool single = torrent_.has_value() && torrent_->metainfo.single_file;
+  if (torrent_.has_value() && single != !is_folder_) {
+    return Fail(ErrorCode::kInvalidArgument,
+                StrCat("the torrent is of a ", single ? "file" : "folder",
+                       ", \"", EscapeForTerminal(options_.path), "\" is a ",
+                       is_folder_ ? "folder" : "file"));
+  }
+  base_folder_ = is_folder_ ? options_.path
+                            : fs::path(options_.path).parent_path().string();
+  if (base_folder_.empty()) base_folder_ = ".";
+
+  auto sums = verify::FindPublishedSums(base_folder_);
+  if (!sums) {
+    // A list that cannot be read proves nothing and hides nothing: the rest
+    // is still checked.
+    output_.Warning("SUMS_UNREADABLE", sums.error().message, sums.error().hint);
+  } else {
+    for (verify::PublishedSum& sum : *sums) {
+      sums_[sum.name].push_back(std::move(sum));
+    }
+  }
+
+  std::vector<ListedFile> listed;
+  std::vector<std::string> skipped;
+  if (is_folder_) {
+    ASSIGN_OR_RETURN(listed, ListFiles(options_.path, skipped));
+  } else {
+    listed.push_back({fs::path(options_.path).filename().string(),
+                      options_.path, fs::file_size(options_.path, error)});
+  }
+  for (const std::string& name : skipped) {
+    output_.Warning("NOT_A_FILE",
+                    StrCat("\"", EscapeForTerminal(name),
+                           "\" is no regular file and was not read"));
+  }
+  if (is_folder_ && listed.empty() && !torrent_.has_value()) {
+    return Fail(
+        ErrorCode::kNotFound,
+        StrCat("\"", EscapeForTerminal(options_.path), "\": no files in it"));
+  }
+
+  request_.num_threads = options_.num_threads;
+  extra_request_.num_threads = options_.num_threads;
+  std::set<std::string> planned;
+  const auto add_file = [&](verify::HashRequest& request,
+                            const std::string& relative,
+                            const std::string& path, uint64_t size_bytes) {
+    verify::HashFile file;
+    file.path = path;
+    file.size_bytes = size_bytes;
+    file.want_sha256 = true;
+    if (const auto sums_here = sums_.find(relative); sums_here != sums_.end()) {
+      for (const verify::PublishedSum& sum : sums_here->second) {
+        if (sum.algorithm == verify::SumAlgorithm::kMd5) file.want_md5 = true;
+      }
+    }
+    request.files.push_back(std::move(file));
+    FileVerdict verdict;
+    verdict.report.name = relative;
+    verdict.report.size_bytes = size_bytes;
+    report_.files.push_back(std::move(verdict));
+    planned.insert(relative);
+    return report_.files.size() - 1;
+  };
+
+  if (torrent_.has_value()) {
+    const p2p::Metainfo& metainfo = torrent_->metainfo;
+    if (output_.verbose()) {
+      output_.Say("      checking against: " + torrent_->source);
+    }
+    request_.piece_length =
+        metainfo.piece_digests.empty() ? 0 : metainfo.piece_length;
+    request_.piece_digests = metainfo.piece_digests;
+    report_.num_pieces = metainfo.piece_digests.size();
+    for (const p2p::MetainfoFile& file : metainfo.files) {
+      if (file.is_pad) {
+        verify::HashFile pad;
+        pad.size_bytes = file.size_bytes;
+        pad.want_sha256 = false;
+        request_.files.push_back(std::move(pad));
+        verdict_of_.emplace_back();
+        continue;
+      }
+      const std::string path =
+          single ? options_.path : options_.path + "/" + file.path;
+      const std::string relative = single ? listed.front().relative : file.path;
+      verdict_of_.emplace_back(
+          add_file(request_, relative, path, file.size_bytes));
+      request_.files.back().want_merkle = file.pieces_root.has_value();
+      report_.files.back().published_bytes = file.size_bytes;
+    }
+  }
+  for (const ListedFile& file : listed) {
+    if (planned.contains(file.relative)) continue;
+    const size_t index =
+        add_file(extra_request_, file.relative, file.path, file.size_bytes);
+    extra_verdict_of_.push_back(index);
+    if (!torrent_.has_value()) continue;
+    report_.files[index].report.outcome = FileOutcome::kExtra;
+    ++report_.num_extra;
+  }
+  // What a list names and is not here: missing.
+  if (is_folder_) {
+    for (const auto& [name, sums_of_name] : sums_) {
+      if (!planned.insert(name).second) continue;
+      const std::string& list = sums_of_name.front().list;
+      FileVerdict verdict;
+      verdict.report.name = name;
+      verdict.report.outcome = FileOutcome::kMissing;
+      verdict.report.detail = StrCat("listed in ", list, ", not here");
+      report_.files.push_back(std::move(verdict));
+    }
+  }
+  return {};
+}
+
+Result<void> ContentCheck::Hash() {
+  const std::string stage =
+      request_.piece_digests.empty() ? "checksums" : "pieces";
+  output_.StageBegin(stage);
+  StageProgress progress(output_, stage);
+  auto outcome = verify::HashFiles(request_, context_.cancel, &progress);
+  if (!outcome) {
+    output_.StageEnd(stage, false, "");
+    return verify::Unexpected(std::move(outcome).error());
+  }
+  auto extra = verify::HashFiles(extra_request_, context_.cancel, &progress);
+  if (!extra) {
+    output_.StageEnd(stage, false, "");
+    return verify::Unexpected(std::move(extra).error());
+  }
+  report_.bytes_read = outcome->bytes_read + extra->bytes_read;
+  report_.bad_pieces = outcome->bad_pieces.size();
+  for (size_t i = 0; i < outcome->files.size(); ++i) {
+    if (verdict_of_[i].has_value()) {
+      JudgeFile(*verdict_of_[i], outcome->files[i]);
+    }
+  }
+  JudgePieces(*outcome);
+  if (torrent_.has_value()) {
+    // A merkle root proves a file by itself.
+    for (size_t i = 0; i < outcome->files.size(); ++i) {
+      const auto& root = torrent_->metainfo.files[i].pieces_root;
+      if (!root.has_value() || !verdict_of_[i].has_value()) continue;
+      FileVerdict& verdict = report_.files[*verdict_of_[i]];
+      if (outcome->files[i].merkle_root == root) {
+        if (verdict.report.outcome == FileOutcome::kOk)
+          verdict.report.level = TrustLevel::kPiecesV2;
+      } else if (verdict.report.outcome == FileOutcome::kOk) {
+        verdict.report.outcome = FileOutcome::kMismatch;
+        verdict.report.detail = "its v2 pieces root differs from the torrent's";
+      }
+    }
+  }
+  for (size_t i = 0; i < extra->files.size(); ++i) {
+    JudgeFile(extra_verdict_of_[i], extra->files[i]);
+  }
+  NameTensors();
+  SetMismatchError();
+  std::string text;
+  if (!request_.piece_digests.empty()) {
+    text =
+        fmt::format("{} of {} pieces right, {} read",
+                    report_.num_pieces - report_.bad_pieces, report_.num_pieces,
+                    verify::FormatSize(report_.bytes_read));
+  } else {
+    text = fmt::format("{} files, {} read", report_.files.size(),
+                       verify::FormatSize(report_.bytes_read));
+  }
+  if (!request_.piece_digests.empty()) {
+    output_.Event(
+        "check",
+        {{"id", "piece.hash"},
+         {"level", "pieces"},
+         {"status", report_.bad_pieces == 0 ? "pass" : "fail"},
+         {"subject", options_.path},
+         {"detail", fmt::format("{} of {} pieces differ", report_.bad_pieces,
+                                report_.num_pieces)},
+         {"evidence", {{"pieces", outcome->bad_pieces}}}});
+  }
+  output_.StageEnd(stage, !report_.error.has_value(), text);
+  return {};
+}
+
+// Presence, size, and the sums that were published for the file.
+void ContentCheck::JudgeFile(size_t index, const verify::FileDigests& digests) {
+  FileVerdict& verdict = report_.files[index];
+  const std::string name = EscapeForTerminal(verdict.report.name);
+  switch (digests.state) {
+    case verify::FileState::kMissing:
+      verdict.report.outcome = FileOutcome::kMissing;
+      verdict.report.detail = "not here";
+      return;
+    case verify::FileState::kUnreadable:
+      verdict.report.outcome = FileOutcome::kUnreadable;
+      verdict.report.detail = digests.error;
+      return;
+    case verify::FileState::kWrongSize:
+      verdict.report.detail = StrCat(digests.actual_size_bytes, " bytes, ",
+                                     verdict.report.size_bytes, " published");
+      verdict.report.outcome = FileOutcome::kWrongSize;
+      break;
+    case verify::FileState::kOk:
+      break;
+  }
+  verdict.report.size_bytes = digests.actual_size_bytes;
+  if (digests.sha256.has_value()) {
+    verdict.sha256 = verify::HexEncode(*digests.sha256);
+  }
+  CheckSums(verdict, digests);
+}
+
+void ContentCheck::CheckSums(FileVerdict& verdict,
+                             const verify::FileDigests& digests) {
+  const auto sums_here = sums_.find(verdict.report.name);
+  if (sums_here == sums_.end()) return;
+  for (const verify::PublishedSum& sum : sums_here->second) {
+    verify::ByteSpan actual;
+    TrustLevel level = TrustLevel::kUnverified;
+    if (sum.algorithm == verify::SumAlgorithm::kMd5 &&
+        digests.md5.has_value()) {
+      actual = *digests.md5;
+      level = TrustLevel::kMd5Only;
+    } else if (sum.algorithm == verify::SumAlgorithm::kSha256 &&
+               digests.sha256.has_value()) {
+      actual = *digests.sha256;
+      level = TrustLevel::kSha256;
+    } else {
+      continue;
+    }
+    const std::string_view kind = verify::SumAlgorithmName(sum.algorithm);
+    verdict.expected = StrCat(kind, ":", verify::HexEncode(sum.digest));
+    if (std::equal(actual.begin(), actual.end(), sum.digest.begin(),
+                   sum.digest.end())) {
+      if (verdict.report.outcome == FileOutcome::kOk ||
+          verdict.report.outcome == FileOutcome::kExtra) {
+        verdict.report.level = std::max(verdict.report.level, level);
+        verdict.report.detail = StrCat(kind, " as in ", sum.list);
+      }
+      continue;
+    }
+    verdict.report.outcome = FileOutcome::kMismatch;
+    verdict.report.level = TrustLevel::kUnverified;
+    verdict.report.detail =
+        StrCat(kind, " ", verify::HexEncode(actual), ", ", sum.list, " says ",
+               verify::HexEncode(sum.digest));
+    return;
+  }
+}
+
+// Bad pieces as ranges of files; a file whose pieces are all right is proven
+// by them.
+void ContentCheck::JudgePieces(const verify::HashOutcome& outcome) {
+  if (!torrent_.has_value() || request_.piece_digests.empty()) return;
+  const p2p::Metainfo& metainfo = torrent_->metainfo;
+  for (const uint32_t piece : outcome.bad_pieces) {
+    for (const p2p::FileRange& range : p2p::PieceRanges(metainfo, piece)) {
+      if (range.file_index >= verdict_of_.size() ||
+          !verdict_of_[range.file_index].has_value()) {
+        continue;
+      }
+      FileVerdict& verdict = report_.files[*verdict_of_[range.file_index]];
+      verdict.damage.push_back(
+          {piece, range.offset, range.offset + range.size_bytes, {}});
+    }
+  }
+  for (size_t i = 0; i < verdict_of_.size(); ++i) {
+    if (verdict_of_[i].has_value()) JudgeDamage(*verdict_of_[i]);
+  }
+}
+
+void ContentCheck::JudgeDamage(size_t index) {
+  FileVerdict& verdict = report_.files[index];
+  verify::FileReport& report = verdict.report;
+  if (report.outcome == FileOutcome::kMissing) {
+    verdict.damage.clear();  // all of it: that it is missing says more
+    return;
+  }
+  if (verdict.damage.empty()) {
+    if (report.outcome == FileOutcome::kOk) {
+      report.level = std::max(report.level, TrustLevel::kPiecesV1);
+    }
+    return;
+  }
+  // A piece that crosses files may be bad because of its neighbour; a file
+  // with a right sum of its own is not blamed.
+  if (report.outcome == FileOutcome::kOk &&
+      report.level != TrustLevel::kUnverified) {
+    verdict.damage.clear();
+    return;
+  }
+  report.level = TrustLevel::kUnverified;
+  if (report.outcome != FileOutcome::kOk) return;
+  report.outcome = FileOutcome::kMismatch;
+  const size_t count = verdict.damage.size();
+  report.detail = fmt::format("{} piece{} differ{}", count,
+                              count == 1 ? "" : "s", count == 1 ? "s" : "");
+  std::string others;
+  for (const FileVerdict& other : report_.files) {
+    if (&other == &verdict || other.damage.empty()) continue;
+    if (other.damage.front().piece == verdict.damage.front().piece ||
+        other.damage.back().piece == verdict.damage.front().piece) {
+      others += (others.empty() ? "" : ", ") + other.report.name;
+    }
+  }
+  if (count == 1 && !others.empty()) {
+    report.detail += StrCat("; it is shared with ", others,
+                            ", and the wrong byte may be there");
+  }
+}
+
+// Which tensors the damaged ranges of weight files hit. The table of a
+// damaged file can mostly still be read; where not, no tensor is named.
+void ContentCheck::NameTensors() {
+  const bool damaged =
+      std::any_of(report_.files.begin(), report_.files.end(),
+                  [](const FileVerdict& file) { return !file.damage.empty(); });
+  if (!damaged) return;
+  const auto tables = verify::Checkpoint::OpenTables(options_.path);
+  if (!tables) return;
+  for (size_t i = 0; i < tables->files().size(); ++i) {
+    const std::string relative =
+        fs::path(tables->files()[i]).lexically_relative(base_folder_).string();
+    for (FileVerdict& file : report_.files) {
+      if (file.report.name != relative) continue;
+      for (DamagedRange& range : file.damage) {
+        for (const verify::TensorInfo* tensor :
+             tables->TensorsIn(static_cast<uint32_t>(i), range.begin,
+                               range.end - range.begin)) {
+          range.tensors.push_back(tensor->name);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+Result<ContentReport> CheckContent(const ContentOptions& options,
+                                   Context& context) {
+  return ContentCheck(options, context).Run();
+}
+
+}  // namespace cli

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a magnet link to a verified model with its final name:
+// metadata, download, hashes, structure, smoke test, rename.
+// Tested by tests/scripts and tests/cli/flows.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "cli/command.h"
+#include "p2p/settings.h"
+#include "verify/base/result.h"
+
+namespace cli {
+
+struct GetOptions {
+  std::string source;         // magnet, info-hash or .torrent file
+  std::string output_folder;  // the payload becomes OUTPUT/NAME
+  p2p::SessionSettings session;
+  double metadata_timeout_s = 0;
+  double stall_timeout_s = 0;
+  uint64_t max_total_bytes = 0;
+  bool raw = false;   // stop after the verified download
+  bool seed = false;  // go on serving
+  std::string save_torrent;
+  size_t num_threads = 0;
+};
+
+verify::Result<CommandResult> RunGet(const GetOptions& options,
+                                     Context& context);
+
+}  // namespace cli

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/flows/model_flow.h"
+
+#include <fmt/core.h>
+
+#include "verify/base/text.h"
+
+namespace cli {
+namespace {
+
+std::string LayerName(int64_t layer, uint64_t num_layers) {
+  if (layer < 0) return "the token embedding";
+  if (static_cast<uint64_t>(layer) >= num_layers) return "the final norm";
+  return fmt::format("layer {}", layer);
+}
+
+}  // namespace
+
+verify::Result<inference::SmokeReport> SmokeTestModel(const std::string& path,
+                                                      size_t num_threads,
+                                                      Context& context) {
+  Output& output = context.output;
+  output.StageBegin("smoke");
+  inference::ModelOptions options;
+  options.num_threads = num_threads;
+  auto model = inference::Model::Load(path, options);
+  if (!model) {
+    output.StageEnd("smoke", false, "the model does not load");
+    return verify::Unexpected(std::move(model).error());
+  }
+  auto report = inference::RunSmokeTest(**model, context.cancel);
+  if (!report) {
+    output.StageEnd("smoke", false, "the smoke test could not run");
+    return report;
+  }
+  std::string failed;
+  for (const inference::SmokeCheck& check : report->checks) {
+    output.Event("check", {{"id", check.id},
+                           {"level", "smoke"},
+                           {"status", check.ok ? "pass" : "fail"},
+                           {"subject", path},
+                           {"detail", check.detail},
+                           {"evidence", Fields::object()}});
+    if (check.ok) continue;
+    if (!failed.empty()) failed += "; ";
+    failed += check.detail;
+  }
+  if (!report->expert_counts.empty()) {
+    output.Event("experts",
+                 {{"layers", report->expert_counts.size()},
+                  {"experts", (*model)->config().num_experts},
+                  {"top_k", (*model)->config().num_experts_per_token},
+                  {"counts", report->expert_counts}});
+  }
+  if (!report->ok()) {
+    output.StageEnd("smoke", false, failed);
+    std::string message = "the model does not run as a model should: " + failed;
+    if (report->first_bad_layer.has_value()) {
+      message += "; first wrong at " + LayerName(*report->first_bad_layer,
+                                                 (*model)->config().num_layers);
+    }
+    return verify::Fail(verify::ErrorCode::kCorrupt, message)
+        .Id("E-SMOKE")
+        .Hint(
+            "the bytes may be as published and the model still be broken; "
+            "look for another release");
+  }
+  output.StageEnd(
+      "smoke", true,
+      fmt::format("{}; {:.0f} tokens/s; \"{}\"",
+                  verify::Describe((*model)->config()), report->tokens_per_s,
+                  verify::EscapeForTerminal(report->text, 60)));
+  return report;
+}
+
+}  // namespace cli

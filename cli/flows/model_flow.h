@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Steps that several verbs share once a model is on disk: load it, smoke-test
+// it. Every step reports to `context.output`.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "cli/command.h"
+#include "inference/eval/smoke_test.h"
+#include "inference/model/model.h"
+#include "verify/base/result.h"
+
+namespace cli {
+
+// Loads the model at `path` and runs the smoke test as the stage "smoke".
+// Errors: those of loading; kCorrupt with id E-SMOKE if the model is broken,
+// naming the layer that first went wrong.
+verify::Result<inference::SmokeReport> SmokeTestModel(const std::string& path,
+                                                      size_t num_threads,
+                                                      Context& context);
+
+}  // namespace cli

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/flows/structure_flow.h"
+
+#include <fmt/core.h>
+
+#include <filesystem>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "verify/base/file.h"
+#include "verify/base/text.h"
+#include "verify/base/thread_pool.h"
+#include "verify/checkpoint/checkpoint.h"
+#include "verify/checkpoint/tokenizer_model.h"
+#include "verify/structure/model_config.h"
+#include "verify/structure/structure_check.h"
+
+namespace cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+using verify::ErrorCode;
+using verify::EscapeForTerminal;
+using verify::Result;
+using verify::StrCat;
+
+constexpr size_t kMaxPrintedFindings = 10;
+
+void EmitCheck(Output& output, std::string_view id, std::string_view level,
+               std::string_view status, std::string_view subject,
+               std::string_view detail, Fields evidence = Fields::object()) {
+  output.Event("check", {{"id", id},
+                         {"level", level},
+                         {"status", status},
+                         {"subject", subject},
+                         {"detail", detail},
+                         {"evidence", std::move(evidence)}});
+}
+
+StructureOutcome FailedAt(Output& output, std::string_view id,
+                          const std::string& path, verify::Error error) {
+  Fields evidence{{"id", error.id}};
+  if (error.offset.has_value()) evidence["offset"] = *error.offset;
+  EmitCheck(output, id, "structure", "fail", path, error.message,
+            std::move(evidence));
+  output.StageEnd("structure", false, error.ToString());
+  StructureOutcome outcome;
+  outcome.checked = true;
+  outcome.error = std::move(error);
+  return outcome;
+}
+
+// Reports the findings; an error that sums them up if one is fatal.
+std::optional<verify::Error> ReportFindings(
+    const verify::StructureReport& report, size_t first, std::string_view level,
+    Context& context) {
+  size_t printed = 0;
+  size_t num_fatal = 0;
+  std::string first_text;
+  for (size_t i = first; i < report.findings.size(); ++i) {
+    const verify::StructureFinding& finding = report.findings[i];
+    const std::string_view kind = verify::FindingKindName(finding.kind);
+    EmitCheck(context.output, fmt::format("{}.tensor", level), level,
+              finding.fatal ? "fail" : "warn", finding.tensor,
+              fmt::format("{}: {}", kind, finding.detail));
+    const std::string text =
+        fmt::format("tensor \"{}\": {}{}{}", EscapeForTerminal(finding.tensor),
+                    kind, finding.detail.empty() ? "" : ": ", finding.detail);
+    if (finding.fatal && num_fatal++ == 0) first_text = text;
+    if (printed < kMaxPrintedFindings) {
+      context.output.Say("      " + text);
+      ++printed;
+    }
+  }
+  const size_t total = report.findings.size() - first;
+  if (total > printed) {
+    context.output.Say(fmt::format("      ... and {} more", total - printed));
+  }
+  if (num_fatal == 0) return std::nullopt;
+  verify::Error error;
+  error.code = ErrorCode::kCorrupt;
+  error.id = level == "numeric" ? "E-NUMBERS" : "E-STRUCTURE";
+  error.message = first_text;
+  if (num_fatal > 1) {
+    error.message += fmt::format(" (and {} more)", num_fatal - 1);
+  }
+  error.hint =
+      "these weights do not belong to this configuration, or are "
+      "damaged; do not use them";
+  return error;
+}
+
+// The tokenizer beside the weights, or in the GGUF metadata.
+std::optional<verify::Error> CheckTokenizer(
+    const verify::Checkpoint& checkpoint, const verify::ModelConfig& config,
+    Output& output) {
+  Result<verify::TokenizerModel> tokenizer =
+      verify::Fail(ErrorCode::kNotFound, "no tokenizer");
+  std::string subject = "tokenizer.model";
+  if (checkpoint.gguf() != nullptr) {
+    subject = checkpoint.files().front();
+    tokenizer = verify::TokenizerModelFromGguf(*checkpoint.gguf());
+  } else {
+    const std::string path = checkpoint.folder() + "/tokenizer.model";
+    auto bytes = verify::ReadSmallFile(path, verify::kMaxTokenizerBytes);
+    if (!bytes) {
+      if (bytes.error().code == ErrorCode::kNotFound) {
+        EmitCheck(output, "structure.tokenizer", "structure", "skip", subject,
+                  "there is none beside the weights");
+        output.Warning("NO_TOKENIZER", "no tokenizer.model beside the weights",
+                       "chat will need it");
+        return std::nullopt;
+      }
+      tokenizer = verify::Unexpected(std::move(bytes).error());
+    } else {
+      tokenizer = verify::ReadTokenizerModel(*bytes);
+    }
+  }
+  if (!tokenizer) {
+    verify::Error error = std::move(tokenizer).error();
+    error.message =
+        StrCat("\"", EscapeForTerminal(subject), "\": ", error.message);
+    return error;
+  }
+  if (tokenizer->pieces.size() > config.vocab_size) {
+    verify::Error error;
+    error.code = ErrorCode::kCorrupt;
+    error.id = "E-TOKENIZER";
+    error.message = StrCat("\"", EscapeForTerminal(subject),
+                           "\": ", tokenizer->pieces.size(),
+                           " pieces, the model has ", config.vocab_size);
+    error.hint = "this tokenizer belongs to another model";
+    return error;
+  }
+  EmitCheck(output, "structure.tokenizer", "structure", "pass", subject,
+            StrCat(tokenizer->pieces.size(), " pieces"));
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<StructureOutcome> CheckModelStructure(const std::string& path,
+                                             bool numeric, size_t num_threads,
+                                             Context& context) {
+  Output& output = context.output;
+  output.StageBegin("structure");
+  auto checkpoint = verify::Checkpoint::Open(path);
+  if (!checkpoint) {
+    verify::Error error = std::move(checkpoint).error();
+    if (error.code == ErrorCode::kNotFound) {
+      EmitCheck(output, "structure.open", "structure", "skip", path,
+                error.message);
+      output.StageEnd("structure", true,
+                      "no weights here that Lodestone reads: not checked");
+      return StructureOutcome{};
+    }
+    if (error.code == ErrorCode::kIo) {
+      output.StageEnd("structure", false, "");
+      return verify::Unexpected(std::move(error));
+    }
+    return FailedAt(output, "structure.open", path, std::move(error));
+  }
+  auto config = verify::LoadModelConfig(*checkpoint);
+  if (!config) {
+    verify::Error error = std::move(config).error();
+    std::error_code ignored;
+    if (error.code == ErrorCode::kNotFound &&
+        !fs::is_directory(path, ignored)) {
+      // One weights file by itself: its own rules are all there is to check.
+      EmitCheck(
+          output, "structure.open", "structure", "pass", path,
+          StrCat(checkpoint->tensors().size(), " tensors; ", error.message));
+      output.StageEnd("structure", true,
+                      fmt::format("{} tensors, well formed; {}, so shapes "
+                                  "were not compared",
+                                  checkpoint->tensors().size(), error.message));
+      StructureOutcome outcome;
+      outcome.checked = false;
+      return outcome;
+    }
+    return FailedAt(output, "structure.config", path, std::move(error));
+  }
+  verify::StructureReport report = verify::CheckStructure(*checkpoint, *config);
+  StructureOutcome outcome;
+  outcome.checked = true;
+  outcome.error = ReportFindings(report, 0, "structure", context);
+  if (!outcome.error.has_value()) {
+    outcome.error = CheckTokenizer(*checkpoint, *config, output);
+  }
+  if (outcome.error.has_value()) {
+    output.StageEnd("structure", false, outcome.error->ToString());
+    return outcome;
+  }
+  EmitCheck(output, "structure.tensors", "structure", "pass", path,
+            StrCat(report.num_tensors, " tensors as the configuration says"));
+  output.StageEnd(
+      "structure", true,
+      fmt::format("{}: {} tensors, {:.1f} M parameters",
+                  verify::Describe(*config), report.num_tensors,
+                  static_cast<double>(report.num_parameters) / 1e6));
+  if (!numeric) return outcome;
+
+  output.StageBegin("numeric");
+  verify::ThreadPool pool(num_threads);
+  StageProgress progress(output, "numeric");
+  const size_t before = report.findings.size();
+  auto scanned =
+      verify::ScanNumbers(*checkpoint, pool, context.cancel, &progress, report);
+  if (!scanned) {
+    output.StageEnd("numeric", false, "");
+    return verify::Unexpected(std::move(scanned).error());
+  }
+  outcome.error = ReportFindings(report, before, "numeric", context);
+  if (!outcome.error.has_value()) {
+    EmitCheck(output, "numeric.tensors", "numeric", "pass", path,
+              "no NaN and no infinity");
+  }
+  output.StageEnd("numeric", !outcome.error.has_value(),
+                  outcome.error.has_value() ? outcome.error->ToString()
+                                            : "no NaN and no infinity");
+  return outcome;
+}
+
+}  // namespace cli

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opens the weights of a folder without executing anything and compares them
+// with their configuration: the stages "structure" and "numeric".
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "cli/command.h"
+#include "verify/base/result.h"
+
+namespace cli {
+
+struct StructureOutcome {
+  // False if the folder holds no weights that Lodestone reads.
+  bool checked = false;
+  // What is wrong, if something is: kCorrupt, kLimit, kUnsupported, kNotFound
+  // (a configuration is missing).
+  std::optional<verify::Error> error;
+};
+
+// `path`: a model folder or a weights file. `numeric`: also read every tensor.
+// Errors: kCancelled, kIo.
+verify::Result<StructureOutcome> CheckModelStructure(const std::string& path,
+                                                     bool numeric,
+                                                     size_t num_threads,
+                                                     Context& context);
+
+}  // namespace cli

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/state/paths.h"
+
+#include <pwd.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+namespace cli {
+namespace {
+
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+std::string HomeFolder() {
+  std::string home = Environment("HOME");
+  if (!home.empty()) return home;
+  const struct passwd* entry = ::getpwuid(::getuid());
+  return entry == nullptr ? "/" : entry->pw_dir;
+}
+
+}  // namespace
+
+std::string DataFolder() {
+  const std::string xdg = Environment("XDG_DATA_HOME");
+  // The specification has relative paths ignored.
+  if (!xdg.empty() && xdg.front() == '/') return xdg + "/lodestone";
+  return HomeFolder() + "/.local/share/lodestone";
+}
+
+std::string ModelsFolder() {
+  const std::string models = Environment("LODESTONE_MODELS");
+  return models.empty() ? DataFolder() + "/models" : models;
+}
+
+}  // namespace cli

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the program keeps what is its own (XDG base directories).
+#pragma once
+
+#include <string>
+
+namespace cli {
+
+// $XDG_DATA_HOME/lodestone, else ~/.local/share/lodestone.
+std::string DataFolder();
+// $LODESTONE_MODELS, else DataFolder()/models.
+std::string ModelsFolder();
+
+}  // namespace cli

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/state/torrent_store.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "cli/state/paths.h"
+#include "verify/base/file.h"
+#include "verify/base/json.h"
+#include "verify/base/text.h"
+
+namespace cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+using verify::ErrorCode;
+using verify::Fail;
+using verify::Result;
+using verify::StrCat;
+
+std::string Canonical(const std::string& path) {
+  std::error_code error;
+  const fs::path canonical = fs::weakly_canonical(path, error);
+  std::string text = error ? path : canonical.string();
+  while (text.size() > 1 && text.back() == '/') text.pop_back();
+  return text;
+}
+
+std::vector<std::string> ReadPaths(const std::string& file) {
+  std::vector<std::string> paths;
+  const auto text = verify::ReadSmallTextFile(file, 1u << 20);
+  if (!text) return paths;
+  const auto json = verify::ParseJson(*text);
+  // A record that cannot be read is no record: the torrent is still found by
+  // its files.
+  if (!json || !json->is_object() || !json->contains("paths")) return paths;
+  for (const auto& path : (*json)["paths"]) {
+    if (path.is_string()) paths.push_back(path.get<std::string>());
+  }
+  return paths;
+}
+
+enum class Fit { kNone, kSomeSizes, kAllSizes };
+
+// How the payload at `path` fits a torrent, from names and sizes alone.
+Fit FitOf(const p2p::Metainfo& metainfo, const std::string& path) {
+  size_t total = 0;
+  size_t present = 0;
+  size_t right = 0;
+  for (const p2p::MetainfoFile& file : metainfo.files) {
+    if (file.is_pad) continue;
+    ++total;
+    const std::string on_disk =
+        metainfo.single_file ? path : path + "/" + file.path;
+    std::error_code error;
+    if (!fs::is_regular_file(on_disk, error)) continue;
+    ++present;
+    const auto size = fs::file_size(on_disk, error);
+    if (!error && size == file.size_bytes) ++right;
+  }
+  if (total == 0 || right == 0) return Fit::kNone;
+  if (metainfo.single_file &&
+      fs::path(path).filename().string() != metainfo.name) {
+    // One size alone, without the name, proves too little.
+    return Fit::kNone;
+  }
+  if (right == total) return Fit::kAllSizes;
+  return present * 2 >= total ? Fit::kSomeSizes : Fit::kNone;
+}
+
+}  // namespace
+
+Result<KnownTorrent> ReadTorrentFile(const std::string& path) {
+  ASSIGN_OR_RETURN(std::vector<std::byte> bytes,
+                   verify::ReadSmallFile(path, p2p::kMaxMetainfoBytes));
+  auto metainfo = p2p::ParseMetainfo(bytes);
+  if (!metainfo) {
+    return verify::WithContext(
+        std::move(metainfo).error(),
+        StrCat("\"", verify::EscapeForTerminal(path), "\""));
+  }
+  return KnownTorrent{std::move(bytes), std::move(*metainfo),
+                      fs::path(path).filename().string()};
+}
+
+TorrentStore::TorrentStore(std::string folder) : folder_(std::move(folder)) {}
+
+TorrentStore TorrentStore::Default() {
+  return TorrentStore(DataFolder() + "/torrents");
+}
+
+Result<void> TorrentStore::Save(verify::ByteSpan torrent,
+                                const p2p::Metainfo& metainfo,
+                                const std::string& payload_path) const {
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  if (error) {
+    return verify::FailErrno("create", folder_, error.value());
+  }
+  const std::string stem = folder_ + "/" + metainfo.info_hashes.Key();
+  RETURN_IF_ERROR(verify::WriteFileAtomically(stem + ".torrent", torrent));
+  if (payload_path.empty()) return {};
+  std::vector<std::string> paths = ReadPaths(stem + ".json");
+  const std::string canonical = Canonical(payload_path);
+  if (std::find(paths.begin(), paths.end(), canonical) == paths.end()) {
+    paths.push_back(canonical);
+  }
+  const nlohmann::json json{{"paths", paths}};
+  const std::string text =
+      json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return verify::WriteFileAtomically(stem + ".json", verify::AsBytes(text));
+}
+
+std::optional<KnownTorrent> TorrentStore::FindByKey(
+    const std::string& key) const {
+  auto torrent = ReadTorrentFile(folder_ + "/" + key + ".torrent");
+  if (!torrent || torrent->metainfo.info_hashes.Key() != key) {
+    return std::nullopt;
+  }
+  torrent->source = "torrent fetched or published before";
+  return std::move(*torrent);
+}
+
+std::optional<KnownTorrent> TorrentStore::FindForPath(
+    const std::string& path) const {
+  const std::string canonical = Canonical(path);
+  if (auto beside = ReadTorrentFile(canonical + ".torrent")) {
+    if (FitOf(beside->metainfo, canonical) != Fit::kNone) {
+      return std::move(*beside);
+    }
+  }
+  // Best first: put at this path, then all sizes right, then some.
+  std::optional<KnownTorrent> at_path;
+  Fit at_path_fit = Fit::kNone;
+  std::vector<KnownTorrent> all_sizes;
+  std::vector<KnownTorrent> some_sizes;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder_, error)) {
+    if (entry.path().extension() != ".torrent") continue;
+    const std::string key = entry.path().stem().string();
+    auto torrent = FindByKey(key);
+    if (!torrent) continue;
+    const Fit fit = FitOf(torrent->metainfo, canonical);
+    const auto paths = ReadPaths(folder_ + "/" + key + ".json");
+    if (std::find(paths.begin(), paths.end(), canonical) != paths.end()) {
+      // Several may have been put here in turn.
+      if (!at_path.has_value() || fit > at_path_fit) {
+        torrent->source = "torrent of this path";
+        at_path = std::move(torrent);
+        at_path_fit = fit;
+      }
+      continue;
+    }
+    if (fit == Fit::kAllSizes) all_sizes.push_back(std::move(*torrent));
+    if (fit == Fit::kSomeSizes) some_sizes.push_back(std::move(*torrent));
+  }
+  if (at_path.has_value()) return at_path;
+  for (std::vector<KnownTorrent>* fits : {&all_sizes, &some_sizes}) {
+    if (fits->empty()) continue;
+    if (fits->size() > 1) return std::nullopt;
+    fits->front().source = "torrent with the same files";
+    return std::move(fits->front());
+  }
+  return std::nullopt;
+}
+
+}  // namespace cli

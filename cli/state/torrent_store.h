@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The torrents that `get` and `publish` have seen, so that `verify` and `seed`
+// find the right one for a folder by themselves:
+//   DATA/torrents/KEY.torrent   the metainfo
+//   DATA/torrents/KEY.json      {"paths": [where its payload was put]}
+// Tested by tests/cli/state/torrent_store_test.cc.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "p2p/metainfo.h"
+#include "verify/base/bytes.h"
+#include "verify/base/result.h"
+
+namespace cli {
+
+struct KnownTorrent {
+  std::vector<std::byte> bytes;
+  p2p::Metainfo metainfo;
+  std::string source;  // in words: "torrent of this folder", a file name, ...
+};
+
+class TorrentStore {
+ public:
+  // `folder` is made when something is saved.
+  explicit TorrentStore(std::string folder);
+  // DataFolder()/torrents.
+  static TorrentStore Default();
+
+  // Remembers a torrent and, if not empty, where its payload stands.
+  verify::Result<void> Save(verify::ByteSpan torrent,
+                            const p2p::Metainfo& metainfo,
+                            const std::string& payload_path) const;
+
+  // By InfoHashes::Key().
+  std::optional<KnownTorrent> FindByKey(const std::string& key) const;
+
+  // The torrent that belongs to the payload at `path`: PATH.torrent beside
+  // it; else one that was put at this very path; else the one torrent whose
+  // files are here with the same names and sizes; else the one whose files
+  // are here by name with at least one size right. Nothing if none fits, or
+  // if several fit equally.
+  std::optional<KnownTorrent> FindForPath(const std::string& path) const;
+
+ private:
+  std::string folder_;
+};
+
+// Reads and checks a .torrent file.
+verify::Result<KnownTorrent> ReadTorrentFile(const std::string& path);
+
+}  // namespace cli
