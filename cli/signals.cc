@@ -49,6 +49,8 @@ void InstallSignalHandlers(verify::CancelToken* token) {
   ignore.sa_handler = SIG_IGN;
   ::sigemptyset(&ignore.sa_mask);
   ::sigaction(SIGPIPE, &ignore, nullptr);
+  // A file-size limit is then a write error as well.
+  ::sigaction(SIGXFSZ, &ignore, nullptr);
 }
 
 std::optional<ExitCode> SignalExitCode() {

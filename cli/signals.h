@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SIGINT, SIGTERM and SIGHUP set a cancel token; a second one ends the process
-// at once. SIGPIPE is ignored, so that a closed pipe is a write error.
+// at once. SIGPIPE and SIGXFSZ are ignored: a closed pipe and a file-size limit
+// are write errors.
 #pragma once
 
 #include <optional>

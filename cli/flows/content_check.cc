@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "cli/flows/content_report.h"
+#include "cli/flows/list_files.h"
 #include "verify/base/text.h"
 #include "verify/checkpoint/checkpoint.h"
 #include "verify/digest/hash_engine.h"
@@ -29,48 +30,6 @@ using verify::FileOutcome;
 using verify::Result;
 using verify::StrCat;
 using verify::TrustLevel;
-
-constexpr size_t kMaxFiles = 1'000'000;
-
-struct ListedFile {
-  std::string relative;
-  std::string path;
-  uint64_t size_bytes = 0;
-};
-
-// All regular files below `root` in byte order of their relative paths. What
-// is no regular file (a symlink, a device) is named in `skipped`.
-Result<std::vector<ListedFile>> ListFiles(const std::string& root,
-                                          std::vector<std::string>& skipped) {
-  std::vector<ListedFile> files;
-  std::error_code error;
-  fs::recursive_directory_iterator it(root, error);
-  if (error) return verify::FailErrno("list", root, error.value());
-  for (; it != fs::recursive_directory_iterator(); it.increment(error)) {
-    if (error) return verify::FailErrno("list", root, error.value());
-    const fs::file_status status = it->symlink_status(error);
-    if (fs::is_directory(status)) continue;
-    ListedFile file;
-    file.path = it->path().string();
-    file.relative = it->path().lexically_relative(root).string();
-    if (!fs::is_regular_file(status)) {
-      skipped.push_back(file.relative);
-      continue;
-    }
-    file.size_bytes = it->file_size(error);
-    if (files.size() >= kMaxFiles) {
-      return Fail(ErrorCode::kLimit,
-                  StrCat("\"", EscapeForTerminal(root), "\": more than ",
-                         kMaxFiles, " files"));
-    }
-    files.push_back(std::move(file));
-  }
-  std::sort(files.begin(), files.end(),
-            [](const ListedFile& a, const ListedFile& b) {
-              return a.relative < b.relative;
-            });
-  return files;
-}
 
 // One comparison, step by step.
 class ContentCheck {

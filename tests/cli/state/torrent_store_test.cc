@@ -5,6 +5,7 @@
 
 #include "p2p/create_torrent.h"
 #include "tests/support/temp_dir.h"
+#include "verify/base/file.h"
 
 namespace cli {
 namespace {
