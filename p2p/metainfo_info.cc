@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The info dictionary: BEP 3 (v1), BEP 52 (v2 and hybrid), BEP 47 (pads and
 // attributes), BEP 27 (private).
+// Long because: the rules of one dictionary, v1 and v2, judged in one
+// place.
 #include <algorithm>
 #include <bit>
 #include <cstring>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every torrent made here is made by libtorrent as well, from the same files:
 // the info-hashes must be equal.
+// Long because: a matrix of layouts against libtorrent.
 #include "p2p/create_torrent.h"
 
 #include <gtest/gtest.h>

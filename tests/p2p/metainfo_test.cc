@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Long because: one table of broken torrents, a case for each rule.
 #include "p2p/metainfo.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// Long because: one format, whose header, metadata and tensor table
+// share one cursor and its limits.
 #include "verify/checkpoint/gguf_reader.h"
 
 #include <algorithm>

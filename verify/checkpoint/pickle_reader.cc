@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Long because: one stack machine; its opcodes are one switch.
 #include "verify/checkpoint/pickle_reader.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Long because: the three records of one directory check each other.
 #include "verify/container/zip_reader.h"
 
 #include <algorithm>
