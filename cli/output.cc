@@ -100,7 +100,10 @@ std::string ProgressText(const ProgressRecord& record, double rate) {
   if (record.rate_up > 1) {
     text += "  up " + verify::FormatRate(record.rate_up);
   }
-  if (record.peers == 0) text += "  no peers yet";
+  if (record.peers == 0 &&
+      (record.total_bytes == 0 || record.done_bytes < record.total_bytes)) {
+    text += "  no peers yet";
+  }
   if (record.peers > 0) {
     text +=
         fmt::format("  {} peer{}", record.peers, record.peers == 1 ? "" : "s");
