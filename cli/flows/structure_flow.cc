@@ -3,16 +3,20 @@
 
 #include <fmt/core.h>
 
+#include <atomic>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
+#include "cli/flows/content_report.h"
 #include "verify/base/file.h"
 #include "verify/base/text.h"
 #include "verify/base/thread_pool.h"
 #include "verify/checkpoint/checkpoint.h"
 #include "verify/checkpoint/tokenizer_model.h"
+#include "verify/container/crc32.h"
 #include "verify/structure/model_config.h"
 #include "verify/structure/structure_check.h"
 
@@ -139,6 +143,87 @@ std::optional<verify::Error> CheckTokenizer(
   return std::nullopt;
 }
 
+// The checksums that the archive itself stores, compared on all processors.
+// The name of the first member (in file order) that differs, or nothing.
+std::optional<verify::StoredCrc> FindBadCrc(
+    const verify::Checkpoint& checkpoint, verify::ThreadPool& pool,
+    const verify::CancelToken& cancel) {
+  const std::vector<verify::StoredCrc>& crcs = checkpoint.stored_crcs();
+  std::atomic<size_t> first_bad{crcs.size()};
+  pool.ParallelFor(crcs.size(), 1, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) {
+      const verify::StoredCrc& crc = crcs[i];
+      // Writers may leave the checksum out; 0 says so.
+      if (crc.crc32 == 0 || cancel.cancelled()) continue;
+      verify::TensorInfo range;
+      range.file_index = crc.file_index;
+      range.offset = crc.offset;
+      range.size_bytes = crc.size_bytes;
+      if (verify::Crc32(checkpoint.Bytes(range)) == crc.crc32) continue;
+      size_t seen = first_bad.load();
+      while (i < seen && !first_bad.compare_exchange_weak(seen, i)) {
+      }
+    }
+  });
+  if (first_bad.load() == crcs.size()) return std::nullopt;
+  return crcs[first_bad.load()];
+}
+
+// The stage "numeric": reads every weight once for NaN, infinity and
+// constants, and the archive's own checksums. Sets `outcome.error`.
+Result<void> ScanWeights(const verify::Checkpoint& checkpoint,
+                         const std::string& path, size_t num_threads,
+                         Context& context, verify::StructureReport& report,
+                         StructureOutcome& outcome) {
+  Output& output = context.output;
+  output.StageBegin("numeric");
+  verify::ThreadPool pool(num_threads);
+  StageProgress progress(output, "numeric");
+  const size_t before = report.findings.size();
+  auto scanned =
+      verify::ScanNumbers(checkpoint, pool, context.cancel, &progress, report);
+  if (!scanned) {
+    output.StageEnd("numeric", false, "");
+    return verify::Unexpected(std::move(scanned).error());
+  }
+  outcome.error = ReportFindings(report, before, "numeric", context);
+  const auto bad_crc = FindBadCrc(checkpoint, pool, context.cancel);
+  if (context.cancel.cancelled()) {
+    output.StageEnd("numeric", false, "");
+    return verify::Fail(ErrorCode::kCancelled, "interrupted");
+  }
+  if (bad_crc.has_value()) {
+    std::vector<std::string> tensors;
+    for (const verify::TensorInfo* tensor : checkpoint.TensorsIn(
+             bad_crc->file_index, bad_crc->offset, bad_crc->size_bytes)) {
+      tensors.push_back(tensor->name);
+    }
+    const std::string text =
+        StrCat("member \"", EscapeForTerminal(bad_crc->name),
+               "\" differs from the checksum that its own archive holds",
+               TensorList(tensors));
+    EmitCheck(output, "numeric.crc", "numeric", "fail", path, text,
+              {{"member", bad_crc->name}, {"offset", bad_crc->offset}});
+    if (!outcome.error.has_value()) {
+      verify::Error error;
+      error.code = ErrorCode::kCorrupt;
+      error.id = "E-CRC";
+      error.message = text;
+      error.offset = bad_crc->offset;
+      error.hint = "this copy is damaged; fetch it again";
+      outcome.error = std::move(error);
+    }
+  }
+  if (!outcome.error.has_value()) {
+    EmitCheck(output, "numeric.tensors", "numeric", "pass", path,
+              "no NaN and no infinity");
+  }
+  output.StageEnd("numeric", !outcome.error.has_value(),
+                  outcome.error.has_value() ? outcome.error->ToString()
+                                            : "no NaN and no infinity");
+  return {};
+}
+
 }  // namespace
 
 Result<StructureOutcome> CheckModelStructure(const std::string& path,
@@ -177,7 +262,11 @@ Result<StructureOutcome> CheckModelStructure(const std::string& path,
                                   "were not compared",
                                   checkpoint->tensors().size(), error.message));
       StructureOutcome outcome;
-      outcome.checked = false;
+      verify::StructureReport report;
+      if (numeric) {
+        RETURN_IF_ERROR(ScanWeights(*checkpoint, path, num_threads, context,
+                                    report, outcome));
+      }
       return outcome;
     }
     return FailedAt(output, "structure.config", path, std::move(error));
@@ -202,24 +291,8 @@ Result<StructureOutcome> CheckModelStructure(const std::string& path,
                   static_cast<double>(report.num_parameters) / 1e6));
   if (!numeric) return outcome;
 
-  output.StageBegin("numeric");
-  verify::ThreadPool pool(num_threads);
-  StageProgress progress(output, "numeric");
-  const size_t before = report.findings.size();
-  auto scanned =
-      verify::ScanNumbers(*checkpoint, pool, context.cancel, &progress, report);
-  if (!scanned) {
-    output.StageEnd("numeric", false, "");
-    return verify::Unexpected(std::move(scanned).error());
-  }
-  outcome.error = ReportFindings(report, before, "numeric", context);
-  if (!outcome.error.has_value()) {
-    EmitCheck(output, "numeric.tensors", "numeric", "pass", path,
-              "no NaN and no infinity");
-  }
-  output.StageEnd("numeric", !outcome.error.has_value(),
-                  outcome.error.has_value() ? outcome.error->ToString()
-                                            : "no NaN and no infinity");
+  RETURN_IF_ERROR(
+      ScanWeights(*checkpoint, path, num_threads, context, report, outcome));
   return outcome;
 }
 
