@@ -14,7 +14,7 @@ help:
 	@echo 'make build     build/release/lodestone'
 	@echo 'make install   into $$DESTDIR$$PREFIX (PREFIX=/usr/local)'
 	@echo 'make uninstall what install put there'
-	@echo 'make bench     build and run the benchmarks'
+	@echo 'make bench     compare with aria2, md5sum and sha256sum on this machine'
 
 setup:
 	@./setup.sh
@@ -40,7 +40,5 @@ uninstall:
 	@test -f build/release/install_manifest.txt || { echo 'nothing was installed from here' >&2; exit 1; }
 	@xargs -d '\n' -I{} rm -f -- "$(DESTDIR){}" < build/release/install_manifest.txt
 
-bench: setup
-	@cmake --preset bench
-	@cmake --build build/bench
-	@tests/bench/run.sh build/bench
+bench: build
+	@python3 tests/bench/rivals.py build/release/lodestone
