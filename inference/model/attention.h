@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Grouped-query attention of a batch of tokens over the KV cache, with an
-// optional sliding window. Tested by tests/inference/model/attention_test.cc.
+// optional sliding window. Tested by tests/inference/model/model_test.cc.
 #pragma once
 
 #include <cstddef>

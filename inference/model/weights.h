@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Binds the tensors of a checkpoint to the places where a forward pass needs
 // them, by the one table in verify/structure/architecture.h.
-// Tested by tests/inference/model/weights_test.cc.
+// Tested by tests/inference/model/model_test.cc.
 #pragma once
 
 #include <cstdint>

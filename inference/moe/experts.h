@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the experts that a batch of tokens was routed to, each expert once for
-// all of its tokens. Tested by tests/inference/moe/experts_test.cc.
+// all of its tokens. Tested by tests/inference/model/model_test.cc.
 #pragma once
 
 #include <cstddef>

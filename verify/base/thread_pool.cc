@@ -8,8 +8,8 @@
 namespace verify {
 namespace {
 
-// About 20 microseconds: longer than the gap between two products of one
-// layer, shorter than what a wake-up costs twice.
+// Some ten to two hundred microseconds, as a pause takes 10 to 140 cycles:
+// longer than the gap between two products of a layer.
 constexpr int kSpinRounds = 4000;
 
 void SpinPause() {
@@ -58,22 +58,23 @@ void ThreadPool::ParallelForWorkers(size_t count, size_t grain,
   grain = std::max<size_t>(1, grain);
   if (workers_.empty() || count <= grain) {
     for (size_t begin = 0; begin < count; begin += grain) {
-      body(begin, std::min(count, begin + grain), 0);
+      body(begin, begin + std::min(grain, count - begin), 0);
     }
     return;
   }
+  // All ranges of the loop before have been run, so nobody reads loop_.
+  loop_ = {&body, count, grain, (count - 1) / grain + 1};
+  done_.store(0, std::memory_order_relaxed);
   bool wake = false;
   {
     const std::lock_guard lock(mu_);
-    loop_ = {&body, count, grain};
-    next_.store(0, std::memory_order_relaxed);
-    busy_.store(workers_.size(), std::memory_order_relaxed);
-    generation_.fetch_add(1, std::memory_order_release);
+    untaken_.store(loop_.num_ranges, std::memory_order_release);
     wake = sleeping_ > 0;
   }
   if (wake) wake_.notify_all();
-  RunRanges(loop_, 0);
-  for (int round = 0; busy_.load(std::memory_order_acquire) != 0; ++round) {
+  RunRanges(0);
+  for (int round = 0; done_.load(std::memory_order_acquire) != loop_.num_ranges;
+       ++round) {
     if (round < kSpinRounds) {
       SpinPause();
     } else {
@@ -82,35 +83,40 @@ void ThreadPool::ParallelForWorkers(size_t count, size_t grain,
   }
 }
 
-void ThreadPool::RunRanges(const Loop& loop, size_t worker) {
-  for (;;) {
-    const size_t begin = next_.fetch_add(loop.grain, std::memory_order_relaxed);
-    if (begin >= loop.count) return;
-    (*loop.body)(begin, std::min(loop.count, begin + loop.grain), worker);
+void ThreadPool::RunRanges(size_t worker) {
+  size_t untaken = untaken_.load(std::memory_order_relaxed);
+  while (untaken > 0) {
+    // Success gives a range of the loop that is running now, whichever loop
+    // the number was read in, and keeps that loop from ending.
+    if (!untaken_.compare_exchange_weak(untaken, untaken - 1,
+                                        std::memory_order_acq_rel,
+                                        std::memory_order_relaxed)) {
+      continue;
+    }
+    const size_t begin = (loop_.num_ranges - untaken) * loop_.grain;
+    const size_t end = begin + std::min(loop_.grain, loop_.count - begin);
+    (*loop_.body)(begin, end, worker);
+    done_.fetch_add(1, std::memory_order_acq_rel);
+    untaken = untaken_.load(std::memory_order_relaxed);
   }
 }
 
 void ThreadPool::WorkerMain(size_t worker) {
-  uint64_t seen = 0;
-  for (;;) {
+  while (!stop_.load(std::memory_order_relaxed)) {
     for (int round = 0; round < kSpinRounds; ++round) {
-      if (generation_.load(std::memory_order_acquire) != seen ||
+      if (untaken_.load(std::memory_order_relaxed) != 0 ||
           stop_.load(std::memory_order_relaxed)) {
         break;
       }
       SpinPause();
     }
-    if (generation_.load(std::memory_order_acquire) == seen) {
+    if (untaken_.load(std::memory_order_relaxed) == 0) {
       std::unique_lock lock(mu_);
       ++sleeping_;
-      wake_.wait(lock,
-                 [&] { return stop_.load() || generation_.load() != seen; });
+      wake_.wait(lock, [&] { return stop_.load() || untaken_.load() != 0; });
       --sleeping_;
     }
-    if (generation_.load(std::memory_order_acquire) == seen) return;  // stop
-    ++seen;
-    RunRanges(loop_, worker);
-    busy_.fetch_sub(1, std::memory_order_release);
+    RunRanges(worker);
   }
 }
 

@@ -16,7 +16,9 @@ namespace verify {
 
 // Runs loops on `num_threads` threads, the caller among them. Workers spin
 // for a moment between loops, then sleep, so that a chain of short loops (the
-// layers of a model) costs no wake-up and an idle pool costs nothing.
+// layers of a model) costs no wake-up and an idle pool costs nothing. A loop
+// ends when its ranges have been run, not when every worker has seen it: a
+// worker that the system keeps waiting holds nobody up.
 // ParallelFor may be called from one thread at a time and not from inside a
 // loop. Neither copyable nor movable: workers hold its address.
 class ThreadPool {
@@ -45,21 +47,22 @@ class ThreadPool {
   void ParallelForWorkers(size_t count, size_t grain, const WorkerBody& body);
 
  private:
+  // Written while no range is out, read by whoever has taken a range of it.
   struct Loop {
     const WorkerBody* body = nullptr;
     size_t count = 0;
     size_t grain = 1;
+    size_t num_ranges = 0;
   };
 
   void WorkerMain(size_t worker);
-  void RunRanges(const Loop& loop, size_t worker);
+  void RunRanges(size_t worker);
 
   std::mutex mu_;
   std::condition_variable wake_;
-  Loop loop_;                            // written before generation_ moves on
-  std::atomic<uint64_t> generation_{0};  // one up for each loop
-  std::atomic<size_t> next_{0};          // first item not yet taken
-  std::atomic<size_t> busy_{0};          // workers that have not finished
+  Loop loop_;
+  std::atomic<size_t> untaken_{0};  // ranges that nobody has taken
+  std::atomic<size_t> done_{0};     // ranges that have been run
   std::atomic<bool> stop_{false};
   size_t sleeping_ = 0;  // guarded by mu_
   std::vector<std::jthread> workers_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "verify/base/thread_pool.h"
 
+#include <array>
 #include <atomic>
 #include <numeric>
 #include <vector>
@@ -26,13 +27,29 @@ TEST(ThreadPoolTest, RangesDoNotDependOnThreads) {
   for (const size_t threads : {1u, 4u}) {
     ThreadPool pool(threads);
     std::vector<std::atomic<size_t>> ends(10);
-    pool.ParallelFor(10, 4, [&](size_t begin, size_t end) {
-      ends[begin] = end;
-    });
+    pool.ParallelFor(10, 4,
+                     [&](size_t begin, size_t end) { ends[begin] = end; });
     EXPECT_EQ(ends[0], 4u);
     EXPECT_EQ(ends[4], 8u);
     EXPECT_EQ(ends[8], 10u);
   }
+}
+
+TEST(ThreadPoolTest, WorkerNumbersAreNeverSharedAtOnce) {
+  ThreadPool pool(4);
+  std::array<std::atomic<int>, 4> users{};
+  std::atomic<int> clashes{0};
+  std::atomic<int> items{0};
+  for (int round = 0; round < 50; ++round) {
+    pool.ParallelForWorkers(64, 3,
+                            [&](size_t begin, size_t end, size_t worker) {
+                              if (users.at(worker).fetch_add(1) != 0) ++clashes;
+                              items += static_cast<int>(end - begin);
+                              users.at(worker).fetch_sub(1);
+                            });
+  }
+  EXPECT_EQ(clashes, 0);
+  EXPECT_EQ(items, 50 * 64);
 }
 
 TEST(ThreadPoolTest, RunsManyShortLoopsInARow) {
