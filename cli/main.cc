@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <string>
@@ -121,6 +122,21 @@ int RunCommand(Command& command, const GlobalFlags& flags,
   return static_cast<int>(outcome.code);
 }
 
+// The first word that is no flag may be another name of a verb. Those names
+// are no subcommands of the parser, so that help does not list them.
+void ReplaceAlias(const std::vector<std::unique_ptr<Command>>& commands,
+                  std::vector<std::string>& reversed) {
+  const auto word = std::find_if(
+      reversed.rbegin(), reversed.rend(),
+      [](const std::string& text) { return text.empty() || text[0] != '-'; });
+  if (word == reversed.rend()) return;
+  for (const auto& command : commands) {
+    for (const std::string& alias : command->aliases()) {
+      if (*word == alias) *word = command->name();
+    }
+  }
+}
+
 int Main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv, argv + argc);
   const bool json = std::find(arguments.begin() + 1, arguments.end(),
@@ -142,7 +158,6 @@ int Main(int argc, char** argv) {
     sub->fallthrough();
     command->AddFlags(*sub);
     subcommands.push_back(sub);
-    for (const std::string& alias : command->aliases()) sub->alias(alias);
   }
   std::string topic;
   CLI::App* help = app.add_subcommand("help", "explain a topic");
@@ -150,13 +165,13 @@ int Main(int argc, char** argv) {
   app.footer(HelpFooter());
 
   try {
-    app.parse(argc, argv);
+    // CLI11 takes them in reverse, without the program's name.
+    std::vector<std::string> reversed(arguments.rbegin(),
+                                      std::prev(arguments.rend()));
+    ReplaceAlias(commands, reversed);
+    app.parse(reversed);
   } catch (const CLI::CallForHelp&) {
-    std::string text = app.help();
-    for (CLI::App* sub : subcommands) {
-      if (sub->parsed()) text = sub->help();
-    }
-    std::fputs(text.c_str(), stdout);
+    std::fputs(app.help().c_str(), stdout);  // of the verb, if one is given
     return 0;
   } catch (const CLI::ParseError& e) {
     std::string verb;
