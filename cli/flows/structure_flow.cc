@@ -11,11 +11,10 @@
 #include <vector>
 
 #include "cli/flows/content_report.h"
-#include "verify/base/file.h"
+#include "inference/text/load_tokenizer.h"
 #include "verify/base/text.h"
 #include "verify/base/thread_pool.h"
 #include "verify/checkpoint/checkpoint.h"
-#include "verify/checkpoint/tokenizer_model.h"
 #include "verify/container/crc32.h"
 #include "verify/structure/model_config.h"
 #include "verify/structure/structure_check.h"
@@ -96,50 +95,26 @@ std::optional<verify::Error> ReportFindings(
   return error;
 }
 
-// The tokenizer beside the weights, or in the GGUF metadata.
+// The tokenizer beside the weights, or in the GGUF metadata. That there is
+// none is no fault of the weights.
 std::optional<verify::Error> CheckTokenizer(
     const verify::Checkpoint& checkpoint, const verify::ModelConfig& config,
     Output& output) {
-  Result<verify::TokenizerModel> tokenizer =
-      verify::Fail(ErrorCode::kNotFound, "no tokenizer");
-  std::string subject = "tokenizer.model";
-  if (checkpoint.gguf() != nullptr) {
-    subject = checkpoint.files().front();
-    tokenizer = verify::TokenizerModelFromGguf(*checkpoint.gguf());
-  } else {
-    const std::string path = checkpoint.folder() + "/tokenizer.model";
-    auto bytes = verify::ReadSmallFile(path, verify::kMaxTokenizerBytes);
-    if (!bytes) {
-      if (bytes.error().code == ErrorCode::kNotFound) {
-        EmitCheck(output, "structure.tokenizer", "structure", "skip", subject,
-                  "there is none beside the weights");
-        output.Warning("NO_TOKENIZER", "no tokenizer.model beside the weights",
-                       "chat will need it");
-        return std::nullopt;
-      }
-      tokenizer = verify::Unexpected(std::move(bytes).error());
-    } else {
-      tokenizer = verify::ReadTokenizerModel(*bytes);
-    }
+  auto tokenizer = inference::LoadTokenizerFor(checkpoint, config);
+  if (tokenizer) {
+    EmitCheck(output, "structure.tokenizer", "structure", "pass",
+              checkpoint.folder(), StrCat(tokenizer->pieces.size(), " pieces"));
+    return std::nullopt;
   }
-  if (!tokenizer) {
-    verify::Error error = std::move(tokenizer).error();
-    error.message =
-        StrCat("\"", EscapeForTerminal(subject), "\": ", error.message);
+  verify::Error error = std::move(tokenizer).error();
+  if (error.code != ErrorCode::kNotFound) {
+    EmitCheck(output, "structure.tokenizer", "structure", "fail",
+              checkpoint.folder(), error.message);
     return error;
   }
-  if (tokenizer->pieces.size() > config.vocab_size) {
-    verify::Error error;
-    error.code = ErrorCode::kCorrupt;
-    error.id = "E-TOKENIZER";
-    error.message = StrCat("\"", EscapeForTerminal(subject),
-                           "\": ", tokenizer->pieces.size(),
-                           " pieces, the model has ", config.vocab_size);
-    error.hint = "this tokenizer belongs to another model";
-    return error;
-  }
-  EmitCheck(output, "structure.tokenizer", "structure", "pass", subject,
-            StrCat(tokenizer->pieces.size(), " pieces"));
+  EmitCheck(output, "structure.tokenizer", "structure", "skip",
+            checkpoint.folder(), error.message);
+  output.Warning("NO_TOKENIZER", error.message, "chat will need it");
   return std::nullopt;
 }
 

@@ -6,31 +6,15 @@
 
 #include "inference/model/kv_cache.h"
 #include "inference/model/model_impl.h"
-#include "verify/base/file.h"
+#include "inference/text/load_tokenizer.h"
 #include "verify/base/text.h"
 
 namespace inference {
-namespace {
 
 using verify::ErrorCode;
 using verify::Fail;
 using verify::Result;
 using verify::StrCat;
-
-Result<verify::TokenizerModel> LoadTokenizerModel(
-    const verify::Checkpoint& checkpoint) {
-  if (checkpoint.gguf() != nullptr) {
-    return verify::TokenizerModelFromGguf(*checkpoint.gguf());
-  }
-  const std::string path = checkpoint.folder() + "/tokenizer.model";
-  ASSIGN_OR_RETURN(const auto bytes,
-                   verify::ReadSmallFile(path, verify::kMaxTokenizerBytes));
-  auto model = verify::ReadTokenizerModel(bytes);
-  if (!model) return WithContext(std::move(model).error(), path);
-  return model;
-}
-
-}  // namespace
 
 Model::Impl::Impl(verify::Checkpoint opened, verify::ModelConfig model_config,
                   ModelWeights bound, Tokenizer text, size_t num_threads)
@@ -46,16 +30,7 @@ Result<std::unique_ptr<Model>> Model::Load(const std::string& path,
   ASSIGN_OR_RETURN(auto checkpoint, verify::Checkpoint::Open(path));
   ASSIGN_OR_RETURN(auto config, verify::LoadModelConfig(checkpoint));
   ASSIGN_OR_RETURN(auto weights, BindWeights(checkpoint, config));
-  ASSIGN_OR_RETURN(const auto pieces, LoadTokenizerModel(checkpoint));
-  // A smaller tokenizer is common: vocabularies are padded.
-  if (pieces.pieces.size() > config.vocab_size) {
-    return Fail(
-               ErrorCode::kCorrupt,
-               StrCat("the tokenizer has ", pieces.pieces.size(),
-                      " pieces, the model a vocabulary of ", config.vocab_size))
-        .Id("E-TOKENIZER")
-        .Hint("the tokenizer belongs to another model");
-  }
+  ASSIGN_OR_RETURN(const auto pieces, LoadTokenizerFor(checkpoint, config));
   ASSIGN_OR_RETURN(auto tokenizer, Tokenizer::Create(pieces));
   return std::unique_ptr<Model>(new Model(std::make_unique<Impl>(
       std::move(checkpoint), std::move(config), std::move(weights),

@@ -40,4 +40,18 @@ Result<TokenizerModel> LoadTokenizerModel(
                              StrCat("\"", EscapeForTerminal(path), "\""));
 }
 
+Result<TokenizerModel> LoadTokenizerFor(const verify::Checkpoint& checkpoint,
+                                        const verify::ModelConfig& config) {
+  ASSIGN_OR_RETURN(TokenizerModel model, LoadTokenizerModel(checkpoint));
+  if (model.pieces.size() > config.vocab_size) {
+    return Fail(
+               ErrorCode::kCorrupt,
+               StrCat("the tokenizer has ", model.pieces.size(),
+                      " pieces, the model a vocabulary of ", config.vocab_size))
+        .Id("E-TOKENIZER")
+        .Hint("the tokenizer belongs to another model");
+  }
+  return model;
+}
+
 }  // namespace inference

@@ -6,6 +6,7 @@
 #include "verify/base/result.h"
 #include "verify/checkpoint/checkpoint.h"
 #include "verify/checkpoint/tokenizer_model.h"
+#include "verify/structure/model_config.h"
 
 namespace inference {
 
@@ -14,5 +15,10 @@ namespace inference {
 // missing.
 verify::Result<verify::TokenizerModel> LoadTokenizerModel(
     const verify::Checkpoint& checkpoint);
+
+// The same, and that it is not larger than the model's vocabulary (a smaller
+// one is common: vocabularies are padded). Errors: kCorrupt, E-TOKENIZER.
+verify::Result<verify::TokenizerModel> LoadTokenizerFor(
+    const verify::Checkpoint& checkpoint, const verify::ModelConfig& config);
 
 }  // namespace inference
