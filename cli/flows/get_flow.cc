@@ -230,6 +230,20 @@ Result<std::optional<CommandResult>> GetRun::CheckExisting(
   if (!fs::exists(fs::symlink_status(final_path, error))) {
     return std::optional<CommandResult>();
   }
+  const verify::Error in_the_way =
+      Fail(ErrorCode::kIo,
+           StrCat("\"", EscapeForTerminal(final_path),
+                  "\" is there already and is not what the link names"))
+          .Id("E-EXISTS")
+          .Hint("nothing was changed; move it away or choose another --output")
+          .error();
+  // A link that leads nowhere, or a file where a folder should be, cannot be
+  // compared at all.
+  const fs::file_status status = fs::status(final_path, error);
+  if (metainfo.single_file ? !fs::is_regular_file(status)
+                           : !fs::is_directory(status)) {
+    return verify::Unexpected(in_the_way);
+  }
   VerifyOptions verify_options;
   verify_options.path = final_path;
   verify_options.torrent = KnownTorrent{
@@ -240,11 +254,7 @@ Result<std::optional<CommandResult>> GetRun::CheckExisting(
   ASSIGN_OR_RETURN(const VerifyReport report,
                    RunVerify(verify_options, context_));
   if (report.content.error.has_value()) {
-    return Fail(ErrorCode::kIo,
-                StrCat("\"", EscapeForTerminal(final_path),
-                       "\" is there already and is not what the link names"))
-        .Id("E-EXISTS")
-        .Hint("nothing was changed; move it away or choose another --output");
+    return verify::Unexpected(in_the_way);
   }
   if (report.error.has_value()) return verify::Unexpected(*report.error);
   output_.Say("      it is here already and complete");
