@@ -43,7 +43,8 @@ class ContentCheck {
   Result<void> Plan();
   Result<void> Hash();
   void JudgePieces(const verify::HashOutcome& outcome);
-  void JudgeDamage(size_t index);
+  void DropDamage(FileVerdict& verdict);
+  void BlameDamage(FileVerdict& verdict);
   void JudgeFile(size_t index, const verify::FileDigests& digests);
   void CheckSums(FileVerdict& verdict, const verify::FileDigests& digests);
   void NameTensors();
@@ -67,16 +68,19 @@ class ContentCheck {
   std::vector<size_t> extra_verdict_of_;
 };
 
-// The first file that is not what it should be, one with a known place of
-// damage before others.
+// Of the files that are not what they should be the one that is surely wrong
+// rather than its neighbour, then one with a known place of damage; the first
+// of those.
 void ContentCheck::SetMismatchError() {
   const FileVerdict* worst = nullptr;
+  const auto rank = [](const FileVerdict& file) {
+    if (file.maybe_neighbour) return 0;
+    return file.damage.empty() ? 1 : 2;
+  };
   for (const FileVerdict& file : report_.files) {
     const FileOutcome outcome = file.report.outcome;
     if (outcome == FileOutcome::kOk || outcome == FileOutcome::kExtra) continue;
-    if (worst == nullptr || (worst->damage.empty() && !file.damage.empty())) {
-      worst = &file;
-    }
+    if (worst == nullptr || rank(file) > rank(*worst)) worst = &file;
   }
   if (worst == nullptr) return;
   const std::string name = EscapeForTerminal(worst->report.name);
@@ -91,7 +95,8 @@ void ContentCheck::SetMismatchError() {
   error.code = ErrorCode::kMismatch;
   error.id = "E-MISMATCH";
   error.message = StrCat("\"", name, "\": ");
-  if (worst->damage.empty()) {
+  if (worst->damage.empty() ||
+      worst->report.outcome == FileOutcome::kWrongSize) {
     error.message += EscapeForTerminal(worst->report.detail);
   } else {
     const DamagedRange& first = worst->damage.front();
@@ -281,6 +286,10 @@ Result<void> ContentCheck::Hash() {
   for (size_t i = 0; i < extra->files.size(); ++i) {
     JudgeFile(extra_verdict_of_[i], extra->files[i]);
   }
+  for (FileVerdict& file : report_.files) {
+    // All of it: that it is missing says more.
+    if (file.report.outcome == FileOutcome::kMissing) file.damage.clear();
+  }
   NameTensors();
   SetMismatchError();
   std::string text;
@@ -390,31 +399,32 @@ void ContentCheck::JudgePieces(const verify::HashOutcome& outcome) {
           {piece, range.offset, range.offset + range.size_bytes, {}});
     }
   }
-  for (size_t i = 0; i < verdict_of_.size(); ++i) {
-    if (verdict_of_[i].has_value()) JudgeDamage(*verdict_of_[i]);
+  // First who is out of the question, then who is left to blame.
+  for (const std::optional<size_t>& index : verdict_of_) {
+    if (index.has_value()) DropDamage(report_.files[*index]);
+  }
+  for (const std::optional<size_t>& index : verdict_of_) {
+    if (index.has_value()) BlameDamage(report_.files[*index]);
   }
 }
 
-void ContentCheck::JudgeDamage(size_t index) {
-  FileVerdict& verdict = report_.files[index];
+// A piece that crosses files may be bad because of its neighbour; a file with
+// a right sum of its own is not blamed.
+void ContentCheck::DropDamage(FileVerdict& verdict) {
   verify::FileReport& report = verdict.report;
-  if (report.outcome == FileOutcome::kMissing) {
-    verdict.damage.clear();  // all of it: that it is missing says more
-    return;
-  }
   if (verdict.damage.empty()) {
     if (report.outcome == FileOutcome::kOk) {
       report.level = std::max(report.level, TrustLevel::kPiecesV1);
     }
-    return;
-  }
-  // A piece that crosses files may be bad because of its neighbour; a file
-  // with a right sum of its own is not blamed.
-  if (report.outcome == FileOutcome::kOk &&
-      report.level != TrustLevel::kUnverified) {
+  } else if (report.outcome == FileOutcome::kOk &&
+             report.level != TrustLevel::kUnverified) {
     verdict.damage.clear();
-    return;
   }
+}
+
+void ContentCheck::BlameDamage(FileVerdict& verdict) {
+  verify::FileReport& report = verdict.report;
+  if (verdict.damage.empty()) return;
   report.level = TrustLevel::kUnverified;
   if (report.outcome != FileOutcome::kOk) return;
   report.outcome = FileOutcome::kMismatch;
@@ -430,6 +440,7 @@ void ContentCheck::JudgeDamage(size_t index) {
     }
   }
   if (count == 1 && !others.empty()) {
+    verdict.maybe_neighbour = true;
     report.detail += StrCat("; it is shared with ", others,
                             ", and the wrong byte may be there");
   }

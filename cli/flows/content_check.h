@@ -31,6 +31,8 @@ struct FileVerdict {
   std::optional<uint64_t> published_bytes;  // the torrent's
   std::string expected;  // "md5:HEX", "sha256:HEX"; empty if none
   std::vector<DamagedRange> damage;
+  // Its one bad piece holds part of another file, where the damage may be.
+  bool maybe_neighbour = false;
 };
 
 struct ContentReport {
