@@ -57,6 +57,10 @@ OutputOptions OptionsOf(const GlobalFlags& flags) {
   return options;
 }
 
+constexpr char kStdoutLost[] =
+    "error[E-STDOUT]: standard output could not be written; what it should "
+    "hold is lost\n";
+
 // A bad command line must still answer in JSON if it asked for JSON.
 int FailUsage(const std::string& message, const std::string& verb, bool json,
               const std::vector<std::string>& arguments) {
@@ -116,10 +120,19 @@ int RunCommand(Command& command, const GlobalFlags& flags,
   if (!flags.json && !outcome.path.empty() && outcome.code == ExitCode::kOk) {
     output.Print(outcome.path);
   }
+  // With --json, too: where events would go is what failed.
+  if (output.failed()) std::fputs(kStdoutLost, stderr);
   if (output.failed() && outcome.code == ExitCode::kOk) {
     outcome.code = ExitCode::kIo;
   }
   return static_cast<int>(outcome.code);
+}
+
+// The end of what only prints.
+int Printed() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+  std::fputs(kStdoutLost, stderr);
+  return static_cast<int>(ExitCode::kIo);
 }
 
 // The first word that is no flag may be another name of a verb. Those names
@@ -172,7 +185,7 @@ int Main(int argc, char** argv) {
     app.parse(reversed);
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);  // of the verb, if one is given
-    return 0;
+    return Printed();
   } catch (const CLI::ParseError& e) {
     std::string verb;
     for (CLI::App* sub : subcommands) {
@@ -182,13 +195,13 @@ int Main(int argc, char** argv) {
   }
   if (flags.version) {
     PrintVersion(flags.json);
-    return 0;
+    return Printed();
   }
   if (help->parsed()) {
-    if (PrintHelpTopic(topic)) return 0;
+    if (PrintHelpTopic(topic)) return Printed();
     if (topic.empty()) {
       std::fputs(app.help().c_str(), stdout);
-      return 0;
+      return Printed();
     }
     return FailUsage(
         "no help topic \"" + topic + "\"; there are " + HelpTopicNames(), "",
@@ -201,7 +214,7 @@ int Main(int argc, char** argv) {
   }
   if (json) return FailUsage("no verb given", "", json, arguments);
   std::fputs(app.help().c_str(), stdout);
-  return 0;
+  return Printed();
 }
 
 }  // namespace
