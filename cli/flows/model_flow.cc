@@ -41,9 +41,8 @@ verify::Result<inference::SmokeReport> SmokeTestModel(const std::string& path,
                            {"subject", path},
                            {"detail", check.detail},
                            {"evidence", Fields::object()}});
-    if (check.ok) continue;
-    if (!failed.empty()) failed += "; ";
-    failed += check.detail;
+    // What comes after the first failure follows from it.
+    if (!check.ok && failed.empty()) failed = check.detail;
   }
   if (!report->expert_counts.empty()) {
     output.Event("experts",
