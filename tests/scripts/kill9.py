@@ -13,12 +13,11 @@ KILLS = 10
 MIB = 1 << 20
 RATE = 2_000_000
 PIECE = 65536
-# What a kill may cost. Progress counts a piece once it passed its hash; its
-# blocks may still wait for a disk thread, and blocks of unfinished pieces are
-# given up. At RATE and with reports each half second that is the traffic of
-# about a second at most, with both ends' buffers and one piece for each of
-# the few that are open at a time.
-LOST_PER_KILL = RATE + 16 * PIECE
+# What a kill may cost. Progress counts a piece once it passed its hash, while
+# its blocks may still wait for a disk thread: these run behind by far less
+# than half a second's traffic. Blocks of unfinished pieces are given up: few
+# pieces are open at a time.
+LOST_PER_KILL = RATE // 2 + 16 * PIECE
 
 
 def arguments(seeder, output):
