@@ -8,6 +8,7 @@
 #include "p2p/display_text.h"
 #include "p2p/endpoint_policy.h"
 #include "p2p/magnet_repair.h"
+#include "p2p/metainfo.h"
 #include "p2p/notes.h"
 #include "verify/base/text.h"
 
@@ -439,6 +440,15 @@ std::string FormatMagnet(const Magnet& magnet) {
   }
   if (!ranges.empty()) add("so", ranges);
   return out;
+}
+
+Magnet MagnetOf(const Metainfo& metainfo) {
+  Magnet magnet;
+  magnet.info_hashes = metainfo.info_hashes;
+  magnet.display_name = metainfo.name;
+  magnet.trackers = metainfo.trackers;
+  magnet.web_seeds = metainfo.web_seeds;
+  return magnet;
 }
 
 void FilterEndpoints(Magnet& magnet, bool allow_local,

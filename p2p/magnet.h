@@ -26,6 +26,8 @@ inline constexpr size_t kMaxDisplayNameBytes = 512;
 // File indices that so= may name are below this.
 inline constexpr uint32_t kMaxSelectedFileIndex = 1'000'000;
 
+struct Metainfo;
+
 struct Magnet {
   InfoHashes info_hashes;
   // dn: valid UTF-8, but may hold anything else; never a path, and escaped
@@ -63,6 +65,9 @@ std::optional<InfoHashes> ParseInfoHash(std::string_view text);
 
 // A magnet that ParseMagnet reads back; parameters in a fixed order.
 std::string FormatMagnet(const Magnet& magnet);
+
+// The link of a torrent: its hashes, name, trackers and web seeds.
+Magnet MagnetOf(const Metainfo& metainfo);
 
 // Takes out the trackers, web seeds and peers that endpoint_policy.h refuses,
 // and those beyond its number, with one line in `warnings` for each.

@@ -52,10 +52,7 @@ class GetCommand final : public Command {
     if (options_.output_folder.empty()) {
       options_.output_folder = ModelsFolder();
     }
-    while (options_.output_folder.size() > 1 &&
-           options_.output_folder.back() == '/') {
-      options_.output_folder.pop_back();
-    }
+    options_.output_folder = WithoutTrailingSlashes(options_.output_folder);
     ASSIGN_OR_RETURN(options_.session, SettingsOf(session_));
     if (!timeout_.empty()) {
       ASSIGN_OR_RETURN(const double seconds,

@@ -8,6 +8,7 @@
 #include "cli/commands/commands.h"
 #include "cli/commands/session_flags.h"
 #include "cli/shell_quote.h"
+#include "cli/state/paths.h"
 #include "cli/state/torrent_store.h"
 #include "p2p/create_torrent.h"
 #include "verify/base/file.h"
@@ -72,9 +73,7 @@ class PublishCommand final : public Command {
 
   Result<CommandResult> Run(Context& context) override {
     Output& output = context.output;
-    while (options_.path.size() > 1 && options_.path.back() == '/') {
-      options_.path.pop_back();
-    }
+    options_.path = WithoutTrailingSlashes(options_.path);
     std::error_code error;
     if (!fs::exists(options_.path, error)) {
       return Fail(ErrorCode::kNotFound,
@@ -82,9 +81,9 @@ class PublishCommand final : public Command {
                                  "\" is not there"));
     }
     if (output_.empty()) {
-      output_ = fs::absolute(options_.path).lexically_normal().string();
-      while (output_.size() > 1 && output_.back() == '/') output_.pop_back();
-      output_ += ".torrent";
+      output_ = WithoutTrailingSlashes(
+                    fs::absolute(options_.path).lexically_normal().string()) +
+                ".torrent";
     }
     RETURN_IF_ERROR(SetFormat());
     if (options_.is_private) {

@@ -7,6 +7,7 @@
 #include "cli/commands/commands.h"
 #include "cli/flows/verify_flow.h"
 #include "cli/shell_quote.h"
+#include "cli/state/paths.h"
 #include "p2p/magnet.h"
 #include "verify/base/text.h"
 
@@ -51,9 +52,7 @@ class VerifyCommand final : public Command {
 
   Result<CommandResult> Run(Context& context) override {
     options_.level = LevelOf(level_);
-    while (options_.path.size() > 1 && options_.path.back() == '/') {
-      options_.path.pop_back();
-    }
+    options_.path = WithoutTrailingSlashes(options_.path);
     if (!against_.empty()) {
       ASSIGN_OR_RETURN(options_.torrent, FindAgainst());
     }

@@ -51,15 +51,6 @@ bool LooksLikeMagnet(const std::string& text) {
   return verify::AsciiLower(text.substr(0, 7)) == "magnet:";
 }
 
-p2p::Magnet MagnetOf(const p2p::Metainfo& metainfo) {
-  p2p::Magnet magnet;
-  magnet.info_hashes = metainfo.info_hashes;
-  magnet.display_name = metainfo.name;
-  magnet.trackers = metainfo.trackers;
-  magnet.web_seeds = metainfo.web_seeds;
-  return magnet;
-}
-
 Result<Source> ReadMagnet(const GetOptions& options, Context& context) {
   ASSIGN_OR_RETURN(p2p::ParsedMagnet parsed, p2p::ParseMagnet(options.source));
   for (const std::string& repair : parsed.repairs) {
@@ -95,7 +86,7 @@ Result<Source> ReadSource(const GetOptions& options, Context& context) {
             "digits, or the path of a .torrent file");
   }
   ASSIGN_OR_RETURN(KnownTorrent torrent, ReadTorrentFile(options.source));
-  source.magnet = MagnetOf(torrent.metainfo);
+  source.magnet = p2p::MagnetOf(torrent.metainfo);
   std::vector<std::string> dropped;
   p2p::FilterEndpoints(source.magnet, options.session.allow_local, dropped);
   for (const std::string& warning : dropped) {

@@ -58,18 +58,6 @@ class SeedSink final : public p2p::TransferSink {
   bool announced_ = false;
 };
 
-p2p::Magnet MagnetFor(const p2p::Metainfo& metainfo,
-                      const std::vector<std::string>& trackers) {
-  p2p::Magnet magnet;
-  magnet.info_hashes = metainfo.info_hashes;
-  magnet.display_name = metainfo.name;
-  magnet.trackers = metainfo.trackers;
-  magnet.trackers.insert(magnet.trackers.end(), trackers.begin(),
-                         trackers.end());
-  magnet.web_seeds = metainfo.web_seeds;
-  return magnet;
-}
-
 }  // namespace
 
 Result<CommandResult> ServeVerified(const SeedFlowOptions& options,
@@ -84,9 +72,12 @@ Result<CommandResult> ServeVerified(const SeedFlowOptions& options,
   seed_options.session = options.session;
   seed_options.max_ratio = options.max_ratio;
   seed_options.max_time_s = options.max_time_s;
-  SeedSink sink(
-      context.output, seed_options.save_folder,
-      p2p::FormatMagnet(MagnetFor(metainfo, options.session.trackers)));
+  p2p::Magnet magnet = p2p::MagnetOf(metainfo);
+  magnet.trackers.insert(magnet.trackers.end(),
+                         options.session.trackers.begin(),
+                         options.session.trackers.end());
+  SeedSink sink(context.output, seed_options.save_folder,
+                p2p::FormatMagnet(magnet));
   auto outcome = p2p::Seed(seed_options, context.cancel, sink);
   if (!outcome) {
     sink.EndStage(false, "");

@@ -35,4 +35,9 @@ std::string ModelsFolder() {
   return models.empty() ? DataFolder() + "/models" : models;
 }
 
+std::string WithoutTrailingSlashes(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
 }  // namespace cli

@@ -11,4 +11,7 @@ std::string DataFolder();
 // $LODESTONE_MODELS, else DataFolder()/models.
 std::string ModelsFolder();
 
+// The path without slashes at its end; "/" stays.
+std::string WithoutTrailingSlashes(std::string path);
+
 }  // namespace cli

@@ -24,9 +24,7 @@ using verify::StrCat;
 std::string Canonical(const std::string& path) {
   std::error_code error;
   const fs::path canonical = fs::weakly_canonical(path, error);
-  std::string text = error ? path : canonical.string();
-  while (text.size() > 1 && text.back() == '/') text.pop_back();
-  return text;
+  return WithoutTrailingSlashes(error ? path : canonical.string());
 }
 
 std::vector<std::string> ReadPaths(const std::string& file) {
