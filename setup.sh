@@ -13,12 +13,15 @@ BUILD="g++ cmake ninja-build pkg-config
 libtorrent-rasterbar-dev libboost-dev
 libssl-dev
 nlohmann-json3-dev libcli11-dev libfmt-dev libedit-dev
+libtomlplusplus-dev libsqlite3-dev libcurl4-openssl-dev libqrencode-dev
+prometheus-cpp-dev
 libsentencepiece-dev libhwy-dev"
 
 # Tests: the test framework, real counterparts for the swarm tests, and tools
 # that the command-line tests call.
 TEST="libgtest-dev libvalijson-dev python3
-aria2 transmission-daemon transmission-cli opentracker iproute2 procps"
+aria2 transmission-daemon transmission-cli qbittorrent-nox opentracker
+microsocks iproute2 procps"
 
 missing=
 for package in $BUILD $TEST; do

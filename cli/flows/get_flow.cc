@@ -16,6 +16,7 @@
 
 #include "cli/flows/model_flow.h"
 #include "cli/flows/seed_flow.h"
+#include "cli/flows/source.h"
 #include "cli/flows/transfer_sink.h"
 #include "cli/flows/verify_flow.h"
 #include "cli/shell_quote.h"
@@ -39,63 +40,6 @@ using verify::FormatRate;
 using verify::FormatSize;
 using verify::Result;
 using verify::StrCat;
-
-// What the user named, as a magnet and, if known, the metainfo.
-struct Source {
-  p2p::Magnet magnet;
-  std::vector<std::byte> torrent;
-  std::optional<p2p::Metainfo> metainfo;
-};
-
-bool LooksLikeMagnet(const std::string& text) {
-  return verify::AsciiLower(text.substr(0, 7)) == "magnet:";
-}
-
-Result<Source> ReadMagnet(const GetOptions& options, Context& context) {
-  ASSIGN_OR_RETURN(p2p::ParsedMagnet parsed, p2p::ParseMagnet(options.source));
-  for (const std::string& repair : parsed.repairs) {
-    context.output.Warning("MAGNET_REPAIRED", repair);
-  }
-  std::vector<std::string> dropped;
-  p2p::FilterEndpoints(parsed.magnet, options.session.allow_local, dropped);
-  for (const std::string& warning : parsed.warnings) {
-    context.output.Warning("MAGNET", warning);
-  }
-  for (const std::string& warning : dropped) {
-    context.output.Warning("ENDPOINT_DROPPED", warning);
-  }
-  Source source;
-  source.magnet = std::move(parsed.magnet);
-  return source;
-}
-
-Result<Source> ReadSource(const GetOptions& options, Context& context) {
-  if (LooksLikeMagnet(options.source)) return ReadMagnet(options, context);
-  Source source;
-  if (const auto hashes = p2p::ParseInfoHash(options.source)) {
-    source.magnet.info_hashes = *hashes;
-    return source;
-  }
-  std::error_code error;
-  if (!fs::exists(options.source, error)) {
-    return Fail(ErrorCode::kNotFound,
-                StrCat("\"", EscapeForTerminal(options.source),
-                       "\" is no magnet link, info-hash or file"))
-        .Hint(
-            "give a link that starts with magnet:?xt=urn:btih:, 40 hex "
-            "digits, or the path of a .torrent file");
-  }
-  ASSIGN_OR_RETURN(KnownTorrent torrent, ReadTorrentFile(options.source));
-  source.magnet = p2p::MagnetOf(torrent.metainfo);
-  std::vector<std::string> dropped;
-  p2p::FilterEndpoints(source.magnet, options.session.allow_local, dropped);
-  for (const std::string& warning : dropped) {
-    context.output.Warning("ENDPOINT_DROPPED", warning);
-  }
-  source.torrent = std::move(torrent.bytes);
-  source.metainfo = std::move(torrent.metainfo);
-  return source;
-}
 
 // Made if absent, and writable: said before minutes are spent on peers.
 Result<void> PrepareFolder(const std::string& folder) {
@@ -183,7 +127,8 @@ class GetRun {
 };
 
 Result<CommandResult> GetRun::Run() {
-  ASSIGN_OR_RETURN(Source source, ReadSource(options_, context_));
+  ASSIGN_OR_RETURN(Source source,
+                   ReadSource(options_.source, options_.session, context_));
   RETURN_IF_ERROR(PrepareFolder(options_.output_folder));
   const std::string key = source.magnet.info_hashes.Key();
   work_folder_ = options_.output_folder + "/." + key + ".partial";
