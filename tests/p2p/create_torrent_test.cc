@@ -15,24 +15,15 @@
 #include <libtorrent/torrent_info.hpp>
 
 #include "p2p/magnet.h"
+#include "tests/support/content.h"
 #include "tests/support/temp_dir.h"
 #include "verify/base/text.h"
 
 namespace p2p {
 namespace {
 
+using tests::Content;
 using verify::ErrorCode;
-
-// Bytes that differ from piece to piece and from file to file.
-std::string Content(size_t size, uint32_t seed) {
-  std::string content(size, '\0');
-  uint32_t state = seed * 2654435761u + 1;
-  for (char& c : content) {
-    state = state * 1664525u + 1013904223u;
-    c = static_cast<char>(state >> 24);
-  }
-  return content;
-}
 
 CreatedTorrent MustCreate(const CreateOptions& options) {
   const verify::CancelToken cancel;

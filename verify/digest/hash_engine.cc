@@ -17,14 +17,17 @@
 #include "verify/base/thread_pool.h"
 #include "verify/digest/hash_stream.h"
 #include "verify/digest/merkle.h"
+#include "verify/digest/merkle_nodes.h"
 
 namespace verify {
 namespace {
 
 using internal::BlockRing;
+using internal::CountUnits;
 using internal::FileJob;
 using internal::HashStream;
 using internal::kBlockBytes;
+using internal::MerkleNodes;
 using internal::PieceResults;
 using internal::StreamPlan;
 
@@ -50,6 +53,7 @@ void PlanFile(const HashRequest& request, const PieceLayout& layout,
   plan.sha256 = file.want_sha256;
   plan.merkle = file.want_merkle && file.size_bytes > 0;
   plan.pieces = inside.last > inside.first;
+  plan.merkle_piece_length = request.merkle_piece_length;
   const uint64_t length = layout.piece_length();
   uint64_t unit = 0;
   if (plan.md5 || plan.sha256) {
@@ -86,6 +90,35 @@ void PlanFile(const HashRequest& request, const PieceLayout& layout,
   }
 }
 
+Result<void> CheckMerklePieces(const HashRequest& request) {
+  const uint64_t length = request.merkle_piece_length;
+  if (length != 0 &&
+      (!std::has_single_bit(length) || length < kMerkleLeafBytes)) {
+    return Fail(ErrorCode::kInvalidArgument,
+                StrCat("v2 piece length ", length,
+                       ", not a power of two of at least ", kMerkleLeafBytes));
+  }
+  uint64_t total = 0;
+  for (const HashFile& file : request.files) {
+    const uint64_t count = length != 0 && file.want_merkle && !IsPad(file)
+                               ? CountUnits(file.size_bytes, length)
+                               : 0;
+    if (!file.merkle_pieces.empty() && file.merkle_pieces.size() != count) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  StrCat("\"", EscapeForTerminal(file.path),
+                         "\": ", file.merkle_pieces.size(),
+                         " v2 piece digests given, its size makes ", count));
+    }
+    total += count;
+    if (total > kMaxPieces) {
+      return Fail(
+          ErrorCode::kLimit,
+          StrCat("more than ", kMaxPieces, " v2 pieces of ", length, " bytes"));
+    }
+  }
+  return {};
+}
+
 class Engine {
  public:
   Engine(const HashRequest& request, const PieceLayout& layout,
@@ -115,6 +148,7 @@ class Engine {
   bool MayBeginStream() const;
   HashStream* BeginStream();
   void FinishStream(HashStream* stream, std::unique_lock<std::mutex>& lock);
+  void JudgeMerkle(const HashFile& file, FileJob& job) const;
   void HashSharedPiece(uint64_t piece);
   HashOutcome Assemble();
 
@@ -296,16 +330,28 @@ void Engine::FinishStream(HashStream* stream,
   stream->MergeInto(job);
   spare_rings_.push_back(stream->TakeRing());
   const bool last = --job.streams_left == 0;
-  if (last && job.result.state == FileState::kOk && !job.block_roots.empty()) {
-    // This was the file's last stream: nobody else looks at the roots.
+  if (last) {
+    // Nobody else looks at this file any more.
     lock.unlock();
-    MerkleHasher hasher;
-    const auto pad = hasher.ZeroRoot(kBlockBytes / kMerkleLeafBytes);
-    job.result.merkle_root = hasher.Root(std::move(job.block_roots), pad);
+    JudgeMerkle(request_.files[stream->plan().file], job);
     lock.lock();
   }
-  if (last) job.block_roots = {};
   --unfinished_;
+}
+
+// The v2 pieces and the root of a file that has been read.
+void Engine::JudgeMerkle(const HashFile& file, FileJob& job) const {
+  FileDigests& result = job.result;
+  MerkleNodes::Roots roots;
+  if (!job.merkle.empty()) roots = std::exchange(job.merkle, {}).Finish();
+  if (result.state == FileState::kOk) result.merkle_root = roots.pieces_root;
+  for (size_t i = 0; i < file.merkle_pieces.size(); ++i) {
+    if (i >= roots.known.size() || roots.known[i] == 0 ||
+        roots.pieces[i] != file.merkle_pieces[i]) {
+      result.bad_merkle_pieces.push_back(static_cast<uint32_t>(i));
+    }
+  }
+  result.merkle_pieces = std::move(roots.pieces);
 }
 
 // A piece that lies in several files or in pads: read anew, in order, whatever
@@ -402,6 +448,7 @@ Result<HashOutcome> HashFiles(const HashRequest& request,
                        " piece digests given, the sizes make ",
                        layout.num_pieces(), " pieces"));
   }
+  RETURN_IF_ERROR(CheckMerklePieces(request));
   return Engine(request, layout, cancel, progress).Run();
 }
 

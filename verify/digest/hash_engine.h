@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every digest that is wanted of many files, in one read of each file.
-// Tested by tests/verify/digest/hash_engine_test.cc.
+// Tested by tests/verify/digest/hash_engine_test.cc and hash_engine_v2_test.cc.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +23,10 @@ struct HashFile {
   bool want_md5 = false;
   bool want_sha256 = true;
   bool want_merkle = false;  // BEP 52 pieces root; an empty file has none
+  // The expected roots of its v2 pieces, one each: the file's piece layer, or
+  // for a file of at most one piece its pieces root. Empty: nothing expected.
+  // Only with want_merkle and merkle_piece_length.
+  std::vector<Sha256Digest> merkle_pieces;
 };
 
 struct HashRequest {
@@ -31,6 +35,9 @@ struct HashRequest {
   // compute them (publish).
   uint64_t piece_length = 0;
   std::vector<Sha1Digest> piece_digests;
+  // 0: v2 pieces are not told apart. Else a power of two of at least 16 KiB;
+  // each file begins a piece of its own.
+  uint64_t merkle_piece_length = 0;
   size_t num_threads = 0;  // 0: all processors
 };
 
@@ -43,6 +50,11 @@ struct FileDigests {
   std::optional<Md5Digest> md5;
   std::optional<Sha256Digest> sha256;
   std::optional<Sha256Digest> merkle_root;
+  // With want_merkle and merkle_piece_length: as HashFile::merkle_pieces, all
+  // zero where unreadable. Empty if the file could not be opened.
+  std::vector<Sha256Digest> merkle_pieces;
+  // Numbered within the file, ascending; only with expected ones.
+  std::vector<uint32_t> bad_merkle_pieces;
 };
 
 struct HashOutcome {
@@ -52,17 +64,17 @@ struct HashOutcome {
   uint64_t bytes_read = 0;
 };
 
-// Reads every file once, in large blocks, on all threads; memory is bounded
-// whatever the sizes. A piece that crosses files is read once more. A missing,
-// short or unreadable file is an outcome, not an error, and its pieces that are
-// all there are still judged; so is a file that changes while it is read
-// (kUnreadable). Digests of a whole file are given for kOk only.
+// Reads every file once, in large blocks, on all threads; memory grows with
+// the number of pieces alone. A piece that crosses files is read once more. A
+// missing, short or unreadable file is an outcome, not an error, and its pieces
+// that are all there are still judged; so is a file that changes while it is
+// read (kUnreadable). Digests of a whole file are given for kOk only.
 // `progress` may be null; it is called from several threads and its numbers may
 // come out of order.
 // Speed: the slowest digest of the largest file, or the work of all digests
 // over all processors, whichever is more.
-// Errors: kInvalidArgument (counts that do not fit the sizes), kLimit (more
-// than kMaxPieces), kCancelled.
+// Errors: kInvalidArgument (counts that do not fit the sizes, a wrong v2 piece
+// length), kLimit (more than kMaxPieces of v1 or of v2), kCancelled.
 Result<HashOutcome> HashFiles(const HashRequest& request,
                               const CancelToken& cancel,
                               ProgressSink* progress);

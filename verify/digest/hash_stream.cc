@@ -7,8 +7,6 @@
 #include <span>
 #include <utility>
 
-#include "verify/digest/merkle.h"
-
 namespace verify::internal {
 namespace {
 
@@ -94,10 +92,11 @@ uint64_t HashStream::Complete(const Step& step) {
     if (!opened_) {
       opened_ = true;
       for (const LaneKind kind : wanted_) lanes_.push_back({.kind = kind});
-      if (job_.block_roots.empty() && plan_.merkle &&
-          state_ == FileState::kOk) {
-        job_.block_roots.resize(static_cast<size_t>(
-            (file_.size_bytes + kBlockBytes - 1) / kBlockBytes));
+      if (job_.merkle.empty() &&
+          std::find(wanted_.begin(), wanted_.end(), LaneKind::kMerkle) !=
+              wanted_.end()) {
+        job_.merkle = MerkleNodes(file_.size_bytes, actual_size_bytes_,
+                                  plan_.merkle_piece_length, kBlockBytes);
       }
     }
     at_end_ = read_offset_ >= read_end_;
@@ -131,6 +130,11 @@ void HashStream::Fail(FileState state, std::string error) {
   error_ = std::move(error);
 }
 
+// Whether something comes out of a file that is not whole.
+bool HashStream::JudgesParts() const {
+  return plan_.pieces || (plan_.merkle && plan_.merkle_piece_length != 0);
+}
+
 void HashStream::OpenFile() {
   auto file = ReadOnlyFile::Open(file_.path);
   if (!file) {
@@ -145,8 +149,10 @@ void HashStream::OpenFile() {
   if (actual_size_bytes_ != file_.size_bytes) {
     // No digest of the whole can match; the pieces that are there can.
     Fail(FileState::kWrongSize, "");
-    std::erase_if(wanted_,
-                  [](LaneKind kind) { return kind != LaneKind::kPieces; });
+    std::erase_if(wanted_, [this](LaneKind kind) {
+      return kind == LaneKind::kMerkle ? plan_.merkle_piece_length == 0
+                                       : kind != LaneKind::kPieces;
+    });
     read_end_ = std::min(read_end_, actual_size_bytes_);
   }
   if (wanted_.empty() || read_end_ < read_offset_) read_end_ = read_offset_;
@@ -186,7 +192,7 @@ void HashStream::ReadBlock(uint64_t block) {
     slot.hole = true;
     Fail(FileState::kUnreadable, read.error().ToString());
     // Behind a bad sector there may be good pieces, but no more whole digest.
-    if (!plan_.pieces) {
+    if (!JudgesParts()) {
       slot.size = 0;
       read_end_ = read_offset_;
       return;
@@ -209,16 +215,9 @@ void HashStream::RunLane(const Lane& lane, const Slot& slot, ByteSpan bytes) {
     case LaneKind::kSha256:
       sha256_->Update(bytes);
       return;
-    case LaneKind::kMerkle: {
-      // A tree that is wider than a block holds the block's subtree in full
-      // width; a smaller one is only as wide as its leaves need.
-      const size_t width =
-          file_.size_bytes > kBlockBytes ? kBlockBytes / kMerkleLeafBytes : 1;
-      MerkleHasher hasher;
-      job_.block_roots[static_cast<size_t>(slot.offset / kBlockBytes)] =
-          hasher.SubtreeRoot(bytes, width);
+    case LaneKind::kMerkle:
+      job_.merkle.Add(slot.offset, bytes);
       return;
-    }
     case LaneKind::kPieces:
       return;
   }

@@ -23,6 +23,7 @@
 #include "verify/base/file.h"
 #include "verify/digest/digest.h"
 #include "verify/digest/hash_engine.h"
+#include "verify/digest/merkle_nodes.h"
 #include "verify/digest/piece_layout.h"
 
 namespace verify::internal {
@@ -47,9 +48,9 @@ struct PieceResults {
 // What the streams of one file share.
 struct FileJob {
   size_t streams_left = 0;
-  std::optional<FileIdentity> identity;   // guarded by the engine's lock
-  FileDigests result;                     // guarded by the engine's lock
-  std::vector<Sha256Digest> block_roots;  // Merkle roots of 1 MiB each
+  std::optional<FileIdentity> identity;  // guarded by the engine's lock
+  FileDigests result;                    // guarded by the engine's lock
+  MerkleNodes merkle;                    // of what was read; else empty
 };
 
 // What a stream is to do: bytes [begin, end) of a file, and in which digests
@@ -62,6 +63,7 @@ struct StreamPlan {
   bool sha256 = false;
   bool merkle = false;
   bool pieces = false;
+  uint64_t merkle_piece_length = 0;
 };
 
 // The engine calls Best, Start and Complete under its lock and Run without;
@@ -123,6 +125,7 @@ class HashStream {
   void RunLane(const Lane& lane, const Slot& slot, ByteSpan bytes);
   void HashPieces(const Slot& slot, ByteSpan bytes);
   void Fail(FileState state, std::string error);
+  bool JudgesParts() const;
   bool Available(const Lane& lane) const;
 
   const StreamPlan plan_;

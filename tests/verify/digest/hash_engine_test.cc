@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/support/content.h"
 #include "tests/support/temp_dir.h"
 #include "verify/base/text.h"
 #include "verify/digest/merkle.h"
@@ -22,18 +23,9 @@
 namespace verify {
 namespace {
 
-constexpr uint64_t kMiB = 1u << 20;
+using tests::Content;
 
-// Bytes that differ with the seed and repeat with no power of two.
-std::string Content(size_t size, uint32_t seed) {
-  std::string text(size, '\0');
-  uint32_t state = seed * 2654435761u + 1;
-  for (char& c : text) {
-    state = state * 1664525u + 1013904223u;
-    c = static_cast<char>(state >> 24);
-  }
-  return text;
-}
+constexpr uint64_t kMiB = 1u << 20;
 
 struct Payload {
   tests::TempDir dir;
