@@ -56,6 +56,7 @@ class ContentCheck {
   ContentReport report_;
 
   bool is_folder_ = true;
+  bool pieces_only_ = false;
   std::string base_folder_;  // where relative paths begin
   std::optional<KnownTorrent> torrent_;
   std::map<std::string, std::vector<verify::PublishedSum>> sums_;  // by name
@@ -140,7 +141,9 @@ Result<void> ContentCheck::Plan() {
                             : fs::path(options_.path).parent_path().string();
   if (base_folder_.empty()) base_folder_ = ".";
 
-  auto sums = verify::FindPublishedSums(base_folder_);
+  pieces_only_ = options_.pieces_only && torrent_.has_value();
+  auto sums = pieces_only_ ? std::vector<verify::PublishedSum>{}
+                           : verify::FindPublishedSums(base_folder_);
   if (!sums) {
     // A list that cannot be read proves nothing and hides nothing: the rest
     // is still checked.
@@ -179,7 +182,7 @@ Result<void> ContentCheck::Plan() {
     verify::HashFile file;
     file.path = path;
     file.size_bytes = size_bytes;
-    file.want_sha256 = true;
+    file.want_sha256 = !pieces_only_;
     if (const auto sums_here = sums_.find(relative); sums_here != sums_.end()) {
       for (const verify::PublishedSum& sum : sums_here->second) {
         if (sum.algorithm == verify::SumAlgorithm::kMd5) file.want_md5 = true;

@@ -51,6 +51,9 @@ struct ContentReport {
 struct ContentOptions {
   std::string path;  // folder or file
   std::optional<KnownTorrent> torrent;
+  // With a torrent: no digests but those that it holds, no published sums, and
+  // files that it does not name are listed unread.
+  bool pieces_only = false;
   size_t num_threads = 0;
 };
 

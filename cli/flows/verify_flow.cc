@@ -57,6 +57,7 @@ Result<VerifyReport> RunVerify(const VerifyOptions& options, Context& context) {
   content.path = options.path;
   content.torrent = options.torrent;
   content.num_threads = options.num_threads;
+  content.pieces_only = options.level == VerifyLevel::kPieces;
   if (!content.torrent.has_value() && options.find_torrent) {
     content.torrent = TorrentStore::Default().FindForPath(options.path);
   }

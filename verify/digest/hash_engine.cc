@@ -31,11 +31,29 @@ using internal::MerkleNodes;
 using internal::PieceResults;
 using internal::StreamPlan;
 
-// Bounds the memory: streams x kRingBlocks x 1 MiB.
-constexpr size_t kMaxActiveStreams = 32;
+// Bounds the memory, beside a block for each thread: a ring has kRingBlocks.
+constexpr size_t kMaxRings = 32;
 constexpr uint64_t kMinSegmentBytes = 8u << 20;
 
 bool IsPad(const HashFile& file) { return file.path.empty(); }
+
+// On a page of its own, which the system copies to faster.
+class AlignedBuffer {
+ public:
+  explicit AlignedBuffer(size_t size)
+      : storage_(std::make_unique_for_overwrite<std::byte[]>(size + kAlign)) {
+    void* at = storage_.get();
+    size_t space = size + kAlign;
+    bytes_ = {static_cast<std::byte*>(std::align(kAlign, size, at, space)),
+              size};
+  }
+  std::span<std::byte> bytes() const { return bytes_; }
+
+ private:
+  static constexpr size_t kAlign = 4096;
+  std::unique_ptr<std::byte[]> storage_;
+  std::span<std::byte> bytes_;
+};
 
 // Appends the streams of one file. A digest of the whole file needs all bytes
 // in order: one stream. Without one the file is cut into segments that start
@@ -143,13 +161,13 @@ class Engine {
 
   void Plan();
   void WorkerMain();
-  void RunOne(std::unique_lock<std::mutex>& lock);
+  void RunOne(std::unique_lock<std::mutex>& lock, std::span<std::byte> buffer);
   size_t Pick(Work& work);
   bool MayBeginStream() const;
   HashStream* BeginStream();
   void FinishStream(HashStream* stream, std::unique_lock<std::mutex>& lock);
   void JudgeMerkle(const HashFile& file, FileJob& job) const;
-  void HashSharedPiece(uint64_t piece);
+  void HashSharedPiece(uint64_t piece, std::span<std::byte> buffer);
   HashOutcome Assemble();
 
   const HashRequest& request_;
@@ -211,34 +229,46 @@ void Engine::Plan() {
 // Chooses what to do next; 0 if there is nothing now, else how much could be
 // begun now.
 size_t Engine::Pick(Work& work) {
+  const size_t streams = active_.size() + plans_.size();
+  const auto sharing = streams < num_threads_ && streams <= kMaxRings
+                           ? HashStream::Sharing::kShared
+                           : HashStream::Sharing::kAlone;
   size_t count = 0;
-  int urgency = -1;
   for (const auto& stream : active_) {
-    const auto step = stream->Best(count);
-    if (!step.has_value() || step->urgency <= urgency) continue;
-    urgency = step->urgency;
+    const auto step = stream->Best(sharing, count);
+    if (!step.has_value()) continue;
+    // Of steps that are as urgent that of the longest chain, so that it does
+    // not run alone at the end.
+    if (work.stream != nullptr &&
+        std::pair(step->urgency, stream->remaining_bytes()) <=
+            std::pair(work.step.urgency, work.stream->remaining_bytes())) {
+      continue;
+    }
     work.stream = stream.get();
     work.step = *step;
   }
-  if (count == 0) {
-    if (MayBeginStream()) {
-      work.stream = BeginStream();
-      work.step = work.stream->Best(count).value();
-    } else if (plans_.empty() && !shared_pieces_.empty()) {
-      // Last, when the ends of the files that they join are in the cache.
-      work.piece = shared_pieces_.back();
-      shared_pieces_.pop_back();
-      count = 1;
-    } else {
-      return 0;
-    }
+  // Towards the end all streams go side by side for the same reason; before
+  // that each file is read through, which disks like better.
+  const bool at_end = streams <= 2 * num_threads_;
+  if (MayBeginStream() &&
+      (count == 0 || (at_end && plans_.back().end - plans_.back().begin >
+                                    work.stream->remaining_bytes()))) {
+    work.stream = BeginStream();
+    work.step = work.stream->Best(sharing, count).value();
+  } else if (count == 0 && plans_.empty() && !shared_pieces_.empty()) {
+    // Last, when the ends of the files that they join are in the cache.
+    work.piece = shared_pieces_.back();
+    shared_pieces_.pop_back();
+    count = 1;
   }
+  if (count == 0) return 0;
   if (MayBeginStream() || (plans_.empty() && !shared_pieces_.empty())) ++count;
   return count;
 }
 
 bool Engine::MayBeginStream() const {
-  return !plans_.empty() && active_.size() < kMaxActiveStreams;
+  return !plans_.empty() &&
+         active_.size() < std::max(kMaxRings, num_threads_);
 }
 
 HashStream* Engine::BeginStream() {
@@ -257,8 +287,9 @@ HashStream* Engine::BeginStream() {
 
 void Engine::WorkerMain() {
   try {
+    const AlignedBuffer buffer(kBlockBytes);
     std::unique_lock lock(mu_);
-    while (!stop_ && unfinished_ > 0) RunOne(lock);
+    while (!stop_ && unfinished_ > 0) RunOne(lock, buffer.bytes());
     wake_.notify_all();
   } catch (const std::bad_alloc&) {
     const std::scoped_lock lock(mu_);
@@ -268,7 +299,8 @@ void Engine::WorkerMain() {
   }
 }
 
-void Engine::RunOne(std::unique_lock<std::mutex>& lock) {
+void Engine::RunOne(std::unique_lock<std::mutex>& lock,
+                    std::span<std::byte> buffer) {
   if (cancel_.cancelled()) {
     stop_ = true;
     return;
@@ -286,14 +318,14 @@ void Engine::RunOne(std::unique_lock<std::mutex>& lock) {
   HashStream* const stream = work.stream;
   if (stream == nullptr) {
     lock.unlock();
-    HashSharedPiece(work.piece);
+    HashSharedPiece(work.piece, buffer);
     lock.lock();
     --unfinished_;
     return;
   }
   stream->Start(work.step);
   lock.unlock();
-  stream->Run(work.step);
+  stream->Run(work.step, buffer, cancel_);
   lock.lock();
   uint64_t bytes = stream->Complete(work.step);
   bytes_read_ += bytes;
@@ -357,9 +389,7 @@ void Engine::JudgeMerkle(const HashFile& file, FileJob& job) const {
 // A piece that lies in several files or in pads: read anew, in order, whatever
 // the order in which the files were read. One whose bytes are not all there
 // stays unknown.
-void Engine::HashSharedPiece(uint64_t piece) {
-  std::vector<std::byte> buffer(static_cast<size_t>(
-      std::min<uint64_t>(kBlockBytes, layout_.PieceBytes(piece))));
+void Engine::HashSharedPiece(uint64_t piece, std::span<std::byte> buffer) {
   Sha1Hasher sha1;
   for (const FileRange& part : layout_.PartsOf(piece)) {
     const HashFile& file = request_.files[part.file];
@@ -369,13 +399,15 @@ void Engine::HashSharedPiece(uint64_t piece) {
       if (!opened) return;
       source = std::move(*opened);
     } else {
-      std::fill(buffer.begin(), buffer.end(), std::byte{0});
+      std::ranges::fill(buffer.first(static_cast<size_t>(std::min<uint64_t>(
+                            buffer.size(), part.size_bytes))),
+                        std::byte{0});
     }
     for (uint64_t done = 0; done < part.size_bytes;) {
       if (cancel_.cancelled()) return;
       const auto size = static_cast<size_t>(
           std::min<uint64_t>(buffer.size(), part.size_bytes - done));
-      const auto bytes = std::span<std::byte>(buffer).first(size);
+      const auto bytes = buffer.first(size);
       if (source.has_value() && !source->ReadAt(part.offset + done, bytes)) {
         return;
       }

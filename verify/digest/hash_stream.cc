@@ -10,7 +10,12 @@
 namespace verify::internal {
 namespace {
 
-constexpr uint64_t kReadAheadBytes = 4 * kBlockBytes;
+constexpr uint64_t kReadAheadBytes = 4u << 20;
+
+// Of steps; a lane's is how many blocks it is behind.
+constexpr int kStarvedUrgency = 100;
+constexpr int kSoloUrgency = 50;
+constexpr int kOpenUrgency = 40;
 
 }  // namespace
 
@@ -36,21 +41,30 @@ bool HashStream::Available(const Lane& lane) const {
          (!lane.busy || lane.kind == LaneKind::kMerkle);
 }
 
-std::optional<HashStream::Step> HashStream::Best(size_t& count) const {
+std::optional<HashStream::Step> HashStream::Best(Sharing sharing,
+                                                 size_t& count) const {
+  if (solo_ || (!opened_ && reading_)) return std::nullopt;
   std::optional<Step> best;
   const auto offer = [&](const Step& step) {
     ++count;
     if (!best.has_value() || step.urgency > best->urgency) best = step;
   };
+  if (!opened_) {
+    offer({.kind = StepKind::kOpen, .urgency = kOpenUrgency});
+    return best;
+  }
   const auto buffered = static_cast<int>(produced_ - retired_);
-  // A lane that is alone reads for itself: it takes bytes from its own
-  // processor's cache faster than from that of another reader.
-  const int most = lanes_.size() == 1 ? 1 : static_cast<int>(kRingBlocks);
-  if (!reading_ && !at_end_ && buffered < most) {
+  if (lanes_.size() <= 1 || sharing == Sharing::kAlone) {
+    // What is still in the ring first goes through its lanes.
+    if (!reading_ && !at_end_ && buffered == 0) {
+      offer({.kind = StepKind::kSolo, .urgency = kSoloUrgency});
+    }
+  } else if (!reading_ && !at_end_ &&
+             buffered < static_cast<int>(kRingBlocks)) {
     // An empty ring starves every lane; a half full one can wait.
     offer({.kind = StepKind::kRead,
            .block = produced_,
-           .urgency = buffered < 2 ? 100 : 0});
+           .urgency = buffered < 3 ? kStarvedUrgency : 0});
   }
   for (size_t i = 0; i < lanes_.size(); ++i) {
     const Lane& lane = lanes_[i];
@@ -65,32 +79,66 @@ std::optional<HashStream::Step> HashStream::Best(size_t& count) const {
 }
 
 void HashStream::Start(const Step& step) {
-  if (step.kind == StepKind::kRead) {
-    reading_ = true;
-    return;
+  switch (step.kind) {
+    case StepKind::kOpen:
+    case StepKind::kRead:
+      reading_ = true;
+      return;
+    case StepKind::kSolo:
+      solo_ = true;
+      return;
+    case StepKind::kLane:
+      break;
   }
   Lane& lane = lanes_[step.lane];
   ++lane.next;
   if (lane.kind != LaneKind::kMerkle) lane.busy = true;
 }
 
-void HashStream::Run(const Step& step) {
-  if (step.kind == StepKind::kRead) {
-    if (!source_.has_value()) OpenFile();
-    if (read_offset_ < read_end_) ReadBlock(step.block);
-    return;
+void HashStream::Run(const Step& step, std::span<std::byte> buffer,
+                     const CancelToken& cancel) {
+  const size_t index = step.block % kRingBlocks;
+  switch (step.kind) {
+    case StepKind::kOpen:
+      OpenFile();
+      return;
+    case StepKind::kSolo:
+      RunSolo(buffer, cancel);
+      return;
+    case StepKind::kRead:
+      if (ring_[index] == nullptr) {
+        ring_[index] = std::make_unique_for_overwrite<std::byte[]>(kBlockBytes);
+      }
+      ReadBlock(slots_[index], {ring_[index].get(), kBlockBytes});
+      return;
+    case StepKind::kLane:
+      RunLane(lanes_[step.lane].kind, slots_[index],
+              {ring_[index].get(), slots_[index].size});
+      return;
   }
-  const size_t slot = step.block % kRingBlocks;
-  RunLane(lanes_[step.lane], slots_[slot],
-          {ring_[slot].get(), slots_[slot].size});
+}
+
+void HashStream::RunSolo(std::span<std::byte> buffer,
+                         const CancelToken& cancel) {
+  solo_bytes_ = 0;
+  while (read_offset_ < read_end_ && solo_bytes_ < kSoloBytes &&
+         !cancel.cancelled()) {
+    Slot slot;
+    ReadBlock(slot, buffer);
+    const ByteSpan bytes = buffer.first(slot.size);
+    for (const LaneKind kind : wanted_) RunLane(kind, slot, bytes);
+    solo_bytes_ += slot.size;
+  }
 }
 
 uint64_t HashStream::Complete(const Step& step) {
   Slot& slot = slots_[step.block % kRingBlocks];
-  if (step.kind == StepKind::kRead) {
-    reading_ = false;
-    if (!opened_) {
+  uint64_t bytes = 0;
+  switch (step.kind) {
+    case StepKind::kOpen:
+      reading_ = false;
       opened_ = true;
+      at_end_ = read_offset_ >= read_end_;
       for (const LaneKind kind : wanted_) lanes_.push_back({.kind = kind});
       if (job_.merkle.empty() &&
           std::find(wanted_.begin(), wanted_.end(), LaneKind::kMerkle) !=
@@ -98,30 +146,38 @@ uint64_t HashStream::Complete(const Step& step) {
         job_.merkle = MerkleNodes(file_.size_bytes, actual_size_bytes_,
                                   plan_.merkle_piece_length, kBlockBytes);
       }
-    }
-    at_end_ = read_offset_ >= read_end_;
-    if (slot.size > 0) {
-      slot.pending = lanes_.size();
-      ++produced_;
-    }
-    return 0;
-  }
-  lanes_[step.lane].busy = false;
-  --slot.pending;
-  uint64_t bytes = 0;
-  while (retired_ < produced_) {
-    Slot& oldest = slots_[retired_ % kRingBlocks];
-    if (oldest.pending > 0) break;
-    bytes += oldest.size;
-    oldest.size = 0;
-    ++retired_;
+      return 0;
+    case StepKind::kRead:
+      reading_ = false;
+      at_end_ = read_offset_ >= read_end_;
+      if (slot.size > 0) {
+        slot.pending = lanes_.size();
+        ++produced_;
+      }
+      return 0;
+    case StepKind::kSolo:
+      solo_ = false;
+      at_end_ = read_offset_ >= read_end_;
+      bytes = solo_bytes_;
+      break;
+    case StepKind::kLane:
+      lanes_[step.lane].busy = false;
+      --slot.pending;
+      while (retired_ < produced_) {
+        Slot& oldest = slots_[retired_ % kRingBlocks];
+        if (oldest.pending > 0) break;
+        bytes += oldest.size;
+        oldest.size = 0;
+        ++retired_;
+      }
+      break;
   }
   retired_bytes_ += bytes;
   return bytes;
 }
 
 bool HashStream::done() const {
-  return at_end_ && !reading_ && retired_ == produced_;
+  return at_end_ && !reading_ && !solo_ && retired_ == produced_;
 }
 
 void HashStream::Fail(FileState state, std::string error) {
@@ -167,27 +223,23 @@ void HashStream::OpenFile() {
       static_cast<off_t>(read_end_ - read_offset_), POSIX_FADV_SEQUENTIAL));
 }
 
-void HashStream::ReadBlock(uint64_t block) {
-  const size_t index = block % kRingBlocks;
-  Slot& slot = slots_[index];
-  if (ring_[index] == nullptr) {
-    ring_[index] = std::make_unique_for_overwrite<std::byte[]>(kBlockBytes);
-  }
+void HashStream::ReadBlock(Slot& slot, std::span<std::byte> buffer) {
   slot.offset = read_offset_;
   slot.size = static_cast<size_t>(
-      std::min<uint64_t>(kBlockBytes, read_end_ - read_offset_));
+      std::min<uint64_t>(buffer.size(), read_end_ - read_offset_));
   slot.hole = false;
-  // Only advice: with one lane the reader is the one that hashes, and the disk
-  // should not wait for it.
-  if (wanted_.size() == 1 && read_offset_ + slot.size < read_end_) {
-    static_cast<void>(posix_fadvise(
-        source_->fd(), static_cast<off_t>(read_offset_ + slot.size),
-        static_cast<off_t>(
-            std::min(kReadAheadBytes, read_end_ - read_offset_ - slot.size)),
-        POSIX_FADV_WILLNEED));
+  // Only advice: the disk should not wait for who reads and hashes in turn.
+  // Asked for in large parts, since asking costs for what is in memory, too.
+  if (read_offset_ + kReadAheadBytes > advised_end_) {
+    const uint64_t begin = std::max(advised_end_, read_offset_ + slot.size);
+    advised_end_ = std::min(read_end_, read_offset_ + 2 * kReadAheadBytes);
+    if (begin < advised_end_) {
+      static_cast<void>(posix_fadvise(source_->fd(), static_cast<off_t>(begin),
+                                      static_cast<off_t>(advised_end_ - begin),
+                                      POSIX_FADV_WILLNEED));
+    }
   }
-  const auto read = source_->ReadAt(
-      slot.offset, std::span<std::byte>(ring_[index].get(), slot.size));
+  const auto read = source_->ReadAt(slot.offset, buffer.first(slot.size));
   if (!read) {
     slot.hole = true;
     Fail(FileState::kUnreadable, read.error().ToString());
@@ -201,14 +253,14 @@ void HashStream::ReadBlock(uint64_t block) {
   read_offset_ += slot.size;
 }
 
-void HashStream::RunLane(const Lane& lane, const Slot& slot, ByteSpan bytes) {
-  if (lane.kind == LaneKind::kPieces) {
+void HashStream::RunLane(LaneKind kind, const Slot& slot, ByteSpan bytes) {
+  if (kind == LaneKind::kPieces) {
     HashPieces(slot, bytes);
     return;
   }
   // Once there is a hole the state is not kOk and no whole digest is given.
   if (slot.hole) return;
-  switch (lane.kind) {
+  switch (kind) {
     case LaneKind::kMd5:
       md5_->Update(bytes);
       return;

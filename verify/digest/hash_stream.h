@@ -8,7 +8,10 @@
 //                          └──> lane Merkle  (blocks in any order)
 //
 // A whole-file digest is a chain and cannot be spread, so each lane may be
-// worked on by another thread while one reader keeps the ring full.
+// worked on by another thread while one reader keeps the ring full. That moves
+// every block from one processor's cache to another's: where there are streams
+// enough for all threads, one thread alone takes a block through all lanes
+// instead, in a buffer of its own that stays in its cache.
 // Tested by tests/verify/digest/hash_engine_test.cc.
 #pragma once
 
@@ -17,10 +20,12 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "verify/base/file.h"
+#include "verify/base/progress.h"
 #include "verify/digest/digest.h"
 #include "verify/digest/hash_engine.h"
 #include "verify/digest/merkle_nodes.h"
@@ -28,8 +33,12 @@
 
 namespace verify::internal {
 
-inline constexpr size_t kBlockBytes = 1u << 20;
-inline constexpr size_t kRingBlocks = 4;
+// Two of them fit a second-level cache of 1 MiB; smaller ones cost more in
+// system calls than they save.
+inline constexpr size_t kBlockBytes = 512u << 10;
+inline constexpr size_t kRingBlocks = 8;
+// What a thread takes through a stream alone before it looks around again.
+inline constexpr uint64_t kSoloBytes = 8 * kBlockBytes;
 
 using BlockRing = std::array<std::unique_ptr<std::byte[]>, kRingBlocks>;
 
@@ -68,10 +77,12 @@ struct StreamPlan {
 
 // The engine calls Best, Start and Complete under its lock and Run without;
 // what Run touches is set apart by them: one reader at a time, one thread per
-// serial lane, and a slot is refilled only when all lanes are through.
+// serial lane, a slot is refilled only when all lanes are through, and a thread
+// goes solo only when nobody else is in the stream.
 class HashStream {
  public:
-  enum class StepKind { kRead, kLane };
+  enum class StepKind { kOpen, kRead, kLane, kSolo };
+  enum class Sharing { kAlone, kShared };
   struct Step {
     StepKind kind = StepKind::kRead;
     size_t lane = 0;
@@ -84,13 +95,18 @@ class HashStream {
              BlockRing ring);
 
   // The most urgent step that can be taken now, and in `count` (added to) how
-  // many there are.
-  std::optional<Step> Best(size_t& count) const;
+  // many there are. kShared: lanes may be spread over threads.
+  std::optional<Step> Best(Sharing sharing, size_t& count) const;
   void Start(const Step& step);
-  void Run(const Step& step);
+  // `buffer`: the thread's own, of kBlockBytes.
+  void Run(const Step& step, std::span<std::byte> buffer,
+           const CancelToken& cancel);
   // Returns how many bytes are through all lanes since the last call.
   uint64_t Complete(const Step& step);
   bool done() const;
+
+  // Bytes that are not through all lanes.
+  uint64_t remaining_bytes() const { return unread_bytes(); }
 
   // Bytes of the plan that did not go through the lanes: not there, or of no
   // use. Once done.
@@ -121,8 +137,9 @@ class HashStream {
   };
 
   void OpenFile();
-  void ReadBlock(uint64_t block);
-  void RunLane(const Lane& lane, const Slot& slot, ByteSpan bytes);
+  void ReadBlock(Slot& slot, std::span<std::byte> buffer);
+  void RunSolo(std::span<std::byte> buffer, const CancelToken& cancel);
+  void RunLane(LaneKind kind, const Slot& slot, ByteSpan bytes);
   void HashPieces(const Slot& slot, ByteSpan bytes);
   void Fail(FileState state, std::string error);
   bool JudgesParts() const;
@@ -138,6 +155,7 @@ class HashStream {
   // Guarded by the engine's lock.
   bool opened_ = false;
   bool reading_ = false;
+  bool solo_ = false;      // a thread is in it alone
   uint64_t produced_ = 0;  // blocks read
   uint64_t retired_ = 0;   // blocks that are through all lanes
   uint64_t retired_bytes_ = 0;
@@ -150,6 +168,8 @@ class HashStream {
   std::vector<LaneKind> wanted_;
   uint64_t read_offset_ = 0;
   uint64_t read_end_ = 0;
+  uint64_t advised_end_ = 0;  // up to here the system was told to read ahead
+  uint64_t solo_bytes_ = 0;   // of the last solo step
   FileState state_ = FileState::kOk;
   uint64_t actual_size_bytes_ = 0;
   std::string error_;
