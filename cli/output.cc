@@ -100,6 +100,7 @@ std::string ProgressText(const ProgressRecord& record, double rate) {
   if (record.rate_up > 1) {
     text += "  up " + verify::FormatRate(record.rate_up);
   }
+  if (!record.idle.empty()) return text + "  " + record.idle;
   if (record.peers == 0 &&
       (record.total_bytes == 0 || record.done_bytes < record.total_bytes)) {
     text += "  no peers yet";
@@ -246,6 +247,7 @@ void Output::Progress(const ProgressRecord& record) {
     }
     fields["item"] = record.item;
     if (record.pieces_done >= 0) fields["pieces_done"] = record.pieces_done;
+    if (!record.swarm.is_null()) fields["swarm"] = record.swarm;
     EmitLocked("progress", fields);
     return;
   }

@@ -44,6 +44,10 @@ struct ProgressRecord {
   int seeds = -1;
   double availability = -1;
   int64_t pieces_done = -1;
+  // Why nothing comes: a line for people, and the event's `swarm`; empty and
+  // null while something does.
+  std::string idle;
+  Fields swarm;
 };
 
 class Output {

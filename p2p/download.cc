@@ -283,6 +283,7 @@ class DownloadRun {
                         fetched_.peers.end());
     start_.dht_state = std::move(fetched_.dht_state);
     start_.port = fetched_.port;
+    start_.is_second = fetched_.by_session;
     auto ran = Guarded("download", [&] {
       return RunTransfer(options_, torrent_, start_, folder_, cancel_, sink_);
     });

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <span>
 
 #include "p2p/notes.h"
 #include "verify/base/text.h"
@@ -18,6 +19,7 @@ using verify::EscapeForTerminal;
 using verify::StrCat;
 
 constexpr size_t kMaxHostBytes = 253;
+constexpr uint32_t kMetadataAddress = 0xA9FEA9FE;  // 169.254.169.254
 
 enum class Reach {
   kGlobal,
@@ -29,22 +31,24 @@ bool InRange(uint32_t address, uint32_t network, int bits) {
   return (address >> (32 - bits)) == (network >> (32 - bits));
 }
 
+// This machine and its networks, whatever protocol wraps them.
+constexpr std::array<std::pair<uint32_t, int>, 9> kLocalNetworks = {{
+    {0x00000000, 8},   // this network
+    {0x0A000000, 8},   // 10/8
+    {0x64400000, 10},  // 100.64/10 shared
+    {0x7F000000, 8},   // loopback
+    {0xA9FE0000, 16},  // link-local
+    {0xAC100000, 12},  // 172.16/12
+    {0xC0000000, 24},  // 192.0.0/24
+    {0xC0A80000, 16},  // 192.168/16
+    {0xC6120000, 15},  // 198.18/15 benchmarks
+}};
+
 Reach ReachOfV4(uint32_t a) {
-  if (a == 0xA9FEA9FE) return Reach::kNever;  // 169.254.169.254
+  if (a == kMetadataAddress) return Reach::kNever;
   if (a == 0 || a == 0xFFFFFFFF || InRange(a, 0xE0000000, 3)) {
     return Reach::kNever;  // unspecified, broadcast, multicast and reserved
   }
-  constexpr std::array<std::pair<uint32_t, int>, 9> kLocalNetworks = {{
-      {0x00000000, 8},   // this network
-      {0x0A000000, 8},   // 10/8
-      {0x64400000, 10},  // 100.64/10 shared
-      {0x7F000000, 8},   // loopback
-      {0xA9FE0000, 16},  // link-local
-      {0xAC100000, 12},  // 172.16/12
-      {0xC0000000, 24},  // 192.0.0/24
-      {0xC0A80000, 16},  // 192.168/16
-      {0xC6120000, 15},  // 198.18/15 benchmarks
-  }};
   for (const auto& [network, bits] : kLocalNetworks) {
     if (InRange(a, network, bits)) return Reach::kLocal;
   }
@@ -132,10 +136,85 @@ std::optional<std::string> PortProblem(uint32_t port) {
   return std::nullopt;
 }
 
+// The IPv4 network, or the one that wraps it behind `prefix` in IPv6.
+IpRange NetworkRange(std::span<const uint8_t> prefix, uint32_t network,
+                     int bits) {
+  IpRange range;
+  range.first.is_v6 = range.last.is_v6 = !prefix.empty();
+  std::copy(prefix.begin(), prefix.end(), range.first.bytes.begin());
+  range.last.bytes = range.first.bytes;
+  const uint32_t host_mask =
+      bits == 0 ? 0xFFFFFFFF : (uint32_t{1} << (32 - bits)) - 1;
+  const size_t at = prefix.size();
+  for (size_t i = 0; i < 4; ++i) {
+    const auto shift = static_cast<uint32_t>(24 - 8 * i);
+    range.first.bytes[at + i] = static_cast<uint8_t>(network >> shift);
+    range.last.bytes[at + i] =
+        static_cast<uint8_t>((network | host_mask) >> shift);
+  }
+  if (!prefix.empty()) {
+    std::fill(range.last.bytes.begin() + static_cast<std::ptrdiff_t>(at + 4),
+              range.last.bytes.end(), uint8_t{0xFF});
+  }
+  return range;
+}
+
 constexpr std::string_view kLocalAdvice =
     "is on this machine or its network; --allow-local permits it";
 
 }  // namespace
+
+std::string UrlHost(std::string_view url) {
+  const size_t scheme_end = url.find("://");
+  if (scheme_end == std::string_view::npos) return {};
+  std::string_view rest = url.substr(scheme_end + 3);
+  rest = rest.substr(0, rest.find_first_of("/?#"));
+  if (rest.starts_with('[')) {
+    return std::string(rest.substr(1, rest.find(']') - 1));
+  }
+  return std::string(rest.substr(0, rest.find(':')));
+}
+
+std::vector<LocalRange> LocalRanges() {
+  constexpr uint32_t kLoopbackNetwork = 0x7F000000;
+  constexpr std::array<uint8_t, 12> kMapped = {0, 0, 0, 0, 0,    0,
+                                               0, 0, 0, 0, 0xFF, 0xFF};
+  constexpr std::array<uint8_t, 12> kCompatible{};
+  constexpr std::array<uint8_t, 2> kSixToFour = {0x20, 0x02};
+  constexpr std::array<uint8_t, 12> kNat64 = {0, 0x64, 0xFF, 0x9B};
+  std::vector<LocalRange> ranges;
+  const auto add_v4 = [&](uint32_t network, int bits, LocalRangeKind kind) {
+    ranges.push_back({NetworkRange({}, network, bits), kind});
+    for (const std::span<const uint8_t> prefix :
+         {std::span<const uint8_t>(kMapped),
+          std::span<const uint8_t>(kCompatible),
+          std::span<const uint8_t>(kSixToFour),
+          std::span<const uint8_t>(kNat64)}) {
+      ranges.push_back({NetworkRange(prefix, network, bits), kind});
+    }
+  };
+  for (const auto& [network, bits] : kLocalNetworks) {
+    add_v4(network, bits,
+           network == kLoopbackNetwork ? LocalRangeKind::kLoopback
+                                       : LocalRangeKind::kPrivate);
+  }
+  add_v4(0xE0000000, 3, LocalRangeKind::kNever);
+  add_v4(kMetadataAddress, 32, LocalRangeKind::kNever);
+  add_v4(0, 32, LocalRangeKind::kNever);
+  const auto add_v6 = [&](std::string_view network, LocalRangeKind kind) {
+    if (const auto range = ParseIpRange(network)) {
+      ranges.push_back({*range, kind});
+    }
+  };
+  add_v6("64:ff9b:1::/48", LocalRangeKind::kPrivate);
+  add_v6("fc00::/7", LocalRangeKind::kPrivate);
+  add_v6("fe80::/10", LocalRangeKind::kPrivate);
+  add_v6("fec0::/10", LocalRangeKind::kPrivate);
+  add_v6("::1", LocalRangeKind::kLoopback);
+  add_v6("::", LocalRangeKind::kNever);
+  add_v6("ff00::/8", LocalRangeKind::kNever);
+  return ranges;
+}
 
 bool IsPlainHost(std::string_view host) {
   if (host.empty() || host.size() > kMaxHostBytes) return false;

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "p2p/ip_ranges.h"
+
 namespace p2p {
 
 // Kept of each kind.
@@ -41,6 +43,22 @@ std::optional<std::string> HostProblem(std::string_view host, bool allow_local);
 
 // True for a name or address that stands for this machine or its network.
 bool IsLocalHost(std::string_view host);
+
+// The host of "scheme://host:port/path", IPv6 without brackets; empty if there
+// is none. What stands before an "@" is taken for the host's part.
+std::string UrlHost(std::string_view url);
+
+enum class LocalRangeKind { kLoopback, kPrivate, kNever };
+
+struct LocalRange {
+  IpRange range;
+  LocalRangeKind kind = LocalRangeKind::kPrivate;
+};
+
+// The addresses that HostProblem refuses, as ranges: those of this machine,
+// those of private networks, and those that are never a peer's (multicast and
+// the like). IPv6 ranges that wrap IPv4 ones are among them.
+std::vector<LocalRange> LocalRanges();
 
 // True for an IPv4 or IPv6 address, or a name of letters, digits, "-", "_" and
 // ".".

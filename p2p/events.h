@@ -13,6 +13,26 @@ namespace p2p {
 
 enum class TransferStage { kMetadata, kDownload, kFlush, kSeed };
 
+struct TrackerAccount {
+  std::string url;
+  // Its last answer in words: "12 peers", "timed out"; empty: not answered yet.
+  std::string answer;
+  bool failed = false;
+};
+
+// Why nothing comes: what was tried, and what came of it.
+struct SwarmAccount {
+  std::vector<TrackerAccount> trackers;  // at most 50
+  std::optional<int64_t> dht_nodes;      // nothing: the DHT is off
+  int peers_known = 0;
+  int peers_connected = 0;
+  uint64_t peers_reached = 0;  // connections that were made, ever
+  double waited_s = 0;         // since the last byte, or since the start
+  // The same as one line: "2 trackers tried (udp://...: timed out), 0 DHT
+  // nodes, 0 peers known, 0 peers reached".
+  std::string text;
+};
+
 struct TransferProgress {
   TransferStage stage = TransferStage::kMetadata;
   uint64_t done_bytes = 0;   // verified piece by piece
@@ -22,9 +42,11 @@ struct TransferProgress {
   uint64_t uploaded_bytes = 0;
   int num_peers = 0;
   int num_seeds = 0;
-  double availability = 0;   // copies in the swarm
+  double availability = 0;  // copies in the swarm
   uint32_t pieces_done = 0;
-  std::string item;          // path of the file that grows, or empty
+  std::string item;  // path of the file that grows, or empty
+  // Given while there is no metadata, or no byte came for a while.
+  std::optional<SwarmAccount> swarm;
 };
 
 struct PlanFile {

@@ -9,6 +9,8 @@
 #include <libtorrent/version.hpp>
 #include <memory>
 
+#include "p2p/endpoint_policy.h"
+
 namespace p2p {
 namespace {
 
@@ -17,31 +19,32 @@ void CopyHash(const std::array<std::byte, kSize>& from, char* to) {
   std::memcpy(to, from.data(), kSize);
 }
 
-lt::address_v4 V4(const char* text) { return lt::make_address_v4(text); }
-lt::address_v6 V6(const char* text) { return lt::make_address_v6(text); }
+lt::address ToLibtorrentAddress(const IpAddress& address) {
+  if (address.is_v6) {
+    lt::address_v6::bytes_type bytes{};
+    std::copy(address.bytes.begin(), address.bytes.end(), bytes.begin());
+    return lt::address_v6(bytes);
+  }
+  lt::address_v4::bytes_type bytes{};
+  std::copy_n(address.bytes.begin(), bytes.size(), bytes.begin());
+  return lt::address_v4(bytes);
+}
 
 struct Range {
   lt::address first;
   lt::address last;
-  bool loopback = false;
+  LocalRangeKind kind = LocalRangeKind::kPrivate;
 };
 
-const std::vector<Range>& LocalRanges() {
-  static const std::vector<Range> ranges = {
-      {V4("0.0.0.0"), V4("0.255.255.255"), false},
-      {V4("10.0.0.0"), V4("10.255.255.255"), false},
-      {V4("127.0.0.0"), V4("127.255.255.255"), true},
-      {V4("169.254.0.0"), V4("169.254.255.255"), false},
-      {V4("172.16.0.0"), V4("172.31.255.255"), false},
-      {V4("192.168.0.0"), V4("192.168.255.255"), false},
-      {V4("224.0.0.0"), V4("255.255.255.255"), false},
-      {V6("::"), V6("::"), false},
-      {V6("::1"), V6("::1"), true},
-      {V6("::ffff:0:0"), V6("::ffff:ffff:ffff"), false},
-      {V6("fc00::"), V6("fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), false},
-      {V6("fe80::"), V6("febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), false},
-      {V6("ff00::"), V6("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), false},
-  };
+const std::vector<Range>& KnownLocalRanges() {
+  static const std::vector<Range> ranges = [] {
+    std::vector<Range> converted;
+    for (const LocalRange& local : LocalRanges()) {
+      converted.push_back({ToLibtorrentAddress(local.range.first),
+                           ToLibtorrentAddress(local.range.last), local.kind});
+    }
+    return converted;
+  }();
   return ranges;
 }
 
@@ -50,16 +53,11 @@ bool Contains(const Range& range, const lt::address& address) {
   return range.first <= address && address <= range.last;
 }
 
-// The host of "scheme://host:port/path", without brackets; empty if none.
-std::string UrlHost(std::string_view url) {
-  const size_t colon = url.find("://");
-  if (colon == std::string_view::npos) return {};
-  std::string_view rest = url.substr(colon + 3);
-  rest = rest.substr(0, rest.find_first_of("/?#"));
-  if (!rest.empty() && rest.front() == '[') {
-    return std::string(rest.substr(1, rest.find(']') - 1));
+void Block(lt::ip_filter& filter, std::string_view network) {
+  if (const auto range = ParseIpRange(network)) {
+    filter.add_rule(ToLibtorrentAddress(range->first),
+                    ToLibtorrentAddress(range->last), lt::ip_filter::blocked);
   }
-  return std::string(rest.substr(0, rest.find(':')));
 }
 
 }  // namespace
@@ -106,14 +104,14 @@ bool IsDiskFull(const lt::error_code& error) {
 }
 
 bool IsLocalAddress(const lt::address& address) {
-  const auto& ranges = LocalRanges();
+  const auto& ranges = KnownLocalRanges();
   return std::any_of(ranges.begin(), ranges.end(), [&](const Range& range) {
     return Contains(range, address);
   });
 }
 
 std::vector<lt::tcp::endpoint> ResolvePeers(
-    const std::vector<std::pair<std::string, uint16_t>>& peers,
+    const std::vector<HostPort>& peers, NameLookup lookup,
     std::vector<std::string>& failures) {
   std::vector<lt::tcp::endpoint> endpoints;
   const auto add = [&](const lt::tcp::endpoint& endpoint) {
@@ -127,6 +125,13 @@ std::vector<lt::tcp::endpoint> ResolvePeers(
     const lt::address literal = lt::make_address(host, error);
     if (!error) {
       add({literal, port});
+      continue;
+    }
+    if (lookup == NameLookup::kNever) {
+      failures.push_back(
+          verify::StrCat(verify::EscapeForTerminal(host),
+                         ": with a proxy, peers need addresses: a look-up of "
+                         "the name would not go through it"));
       continue;
     }
     addrinfo hints{};
@@ -158,26 +163,41 @@ std::vector<lt::tcp::endpoint> ResolvePeers(
 lt::ip_filter MakeIpFilter(const SessionSettings& settings,
                            const std::vector<lt::tcp::endpoint>& named) {
   lt::ip_filter filter;
-  if (settings.allow_local) return filter;
+  if (settings.lan_only) {
+    Block(filter, "0.0.0.0/0");
+    Block(filter, "::/0");
+  }
   // A session that listens on loopback alone is meant for loopback.
   lt::error_code error;
   const lt::address listen = lt::make_address(settings.listen_address, error);
   const bool on_loopback = !error && listen.is_loopback();
-  for (const Range& range : LocalRanges()) {
-    if (range.loopback && on_loopback) continue;
-    filter.add_rule(range.first, range.last, lt::ip_filter::blocked);
+  // In this order: of ranges that overlap the last one counts.
+  for (const Range& range : KnownLocalRanges()) {
+    const bool allowed =
+        range.kind != LocalRangeKind::kNever &&
+        (settings.allow_local || settings.lan_only ||
+         (on_loopback && range.kind == LocalRangeKind::kLoopback));
+    filter.add_rule(range.first, range.last,
+                    allowed ? 0 : lt::ip_filter::blocked);
+  }
+  for (const IpRange& range : settings.blocked) {
+    filter.add_rule(ToLibtorrentAddress(range.first),
+                    ToLibtorrentAddress(range.last), lt::ip_filter::blocked);
   }
   const auto allow = [&](const lt::address& address) {
     filter.add_rule(address, address, 0);
   };
   for (const lt::tcp::endpoint& endpoint : named) allow(endpoint.address());
-  for (const std::string& tracker : settings.trackers) {
-    const std::string host = UrlHost(tracker);
-    const lt::address address = lt::make_address(host, error);
-    if (!error) allow(address);
-    if (verify::AsciiLower(host) == "localhost") {
-      allow(V4("127.0.0.1"));
-      allow(V6("::1"));
+  for (const std::vector<std::string>* urls :
+       {&settings.trackers, &settings.web_seeds}) {
+    for (const std::string& url : *urls) {
+      const std::string host = UrlHost(url);
+      const lt::address address = lt::make_address(host, error);
+      if (!error) allow(address);
+      if (verify::AsciiLower(host) == "localhost") {
+        allow(lt::make_address_v4("127.0.0.1"));
+        allow(lt::make_address_v6("::1"));
+      }
     }
   }
   return filter;

@@ -49,16 +49,23 @@ bool IsDiskFull(const lt::error_code& error);
 // link-local, multicast, unspecified.
 bool IsLocalAddress(const lt::address& address);
 
-// Literal addresses at once, names by the system's resolver (which blocks);
-// a name that does not resolve is left out and put into `failures`.
-std::vector<lt::tcp::endpoint> ResolvePeers(
-    const std::vector<std::pair<std::string, uint16_t>>& peers,
-    std::vector<std::string>& failures);
+enum class NameLookup { kSystem, kNever };
+
+// Literal addresses at once, names by the system's resolver (which blocks), if
+// it may be asked; a name that does not resolve is left out and put into
+// `failures`.
+std::vector<lt::tcp::endpoint> ResolvePeers(const std::vector<HostPort>& peers,
+                                            NameLookup lookup,
+                                            std::vector<std::string>& failures);
 
 // Every setting of a session, with its reason in settings.cc. `port` 0: any.
 lt::settings_pack MakeSettings(const SessionSettings& settings,
                                SessionRole role, uint16_t port,
                                const std::vector<lt::tcp::endpoint>& named);
+
+// What the schedule says now, and how a running session is told.
+RateLimits RatesNow(const SessionSettings& settings);
+void SetRates(lt::settings_pack& pack, const RateLimits& rates);
 
 // Which addresses a session may talk to.
 lt::ip_filter MakeIpFilter(const SessionSettings& settings,

@@ -28,17 +28,16 @@ double TimeoutSeconds(const DownloadOptions& options) {
                                         : options.stall_timeout_s;
 }
 
-verify::Unexpected FailNoMetadata(const DownloadOptions& options,
-                                  const SwarmTrace& trace, double seconds) {
+verify::Unexpected FailNoMetadata(Session& session, double seconds) {
+  const SwarmTrace& trace = session.trace();
   const bool reached = trace.ever_connected();
   return Fail(ErrorCode::kNetwork,
               StrCat(reached ? "no metadata" : "no peers", " after ",
                      verify::FormatDuration(seconds), ": ",
-                     trace.Describe(options.session)))
+                     trace.Describe(session.settings())))
       .Id(reached ? "E-NO-METADATA" : "E-NO-PEERS")
-      .Hint(
-          "run the same command again later, give a peer or a tracker, or "
-          "give the .torrent file");
+      .Hint(StrCat("only the link is known yet, no file names or sizes; ",
+                   trace.Advice(session.settings())));
 }
 
 std::vector<lt::tcp::endpoint> ReachedPeers(const lt::torrent_handle& torrent) {
@@ -53,7 +52,7 @@ std::vector<lt::tcp::endpoint> ReachedPeers(const lt::torrent_handle& torrent) {
 }
 
 lt::add_torrent_params MakeParams(const DownloadOptions& options,
-                                  const Session& session) {
+                                  Session& session) {
   lt::add_torrent_params params;
   params.info_hashes = ToLibtorrent(options.magnet.info_hashes);
   params.name = "metadata";
@@ -61,11 +60,7 @@ lt::add_torrent_params MakeParams(const DownloadOptions& options,
   params.flags |=
       lt::torrent_flags::upload_mode | lt::torrent_flags::default_dont_download;
   session.Prepare(params, options.magnet.trackers, {});
-  std::vector<std::string> ignored;
-  for (const lt::tcp::endpoint& peer :
-       ResolvePeers(options.magnet.peers, ignored)) {
-    params.peers.push_back(peer);
-  }
+  session.AddPeers(params, options.magnet.peers);
   return params;
 }
 
@@ -91,12 +86,15 @@ class MetadataRun {
       if (now >= next_report) {
         next_report = now + kReport;
         session_.engine().post_torrent_updates();
+        progress_.swarm = session_.trace().Account(
+            session_.settings(),
+            std::chrono::duration<double>(now - start).count());
         sink_.OnProgress(progress_);
       }
       const double waited_s =
           std::chrono::duration<double>(now - start).count();
       if (timeout_s > 0 && waited_s >= timeout_s) {
-        return FailNoMetadata(options_, session_.trace(), waited_s);
+        return FailNoMetadata(session_, waited_s);
       }
     }
   }
@@ -140,6 +138,7 @@ class MetadataRun {
     fetched.peers = ReachedPeers(torrent_);
     fetched.dht_state = session_.DhtState();
     fetched.port = session_.port();
+    fetched.by_session = true;
     return fetched;
   }
 

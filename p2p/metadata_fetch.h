@@ -16,6 +16,7 @@ struct FetchedMetadata {
   std::vector<lt::tcp::endpoint> peers;
   lt::dht::dht_state dht_state;
   uint16_t port = 0;
+  bool by_session = false;  // a session ran to get it
 };
 
 // The info dictionary that the magnet's hash names; none of our rules were

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "p2p/session.h"
 
-#include <algorithm>
+#include <libtorrent/announce_entry.hpp>
 #include <libtorrent/disabled_disk_io.hpp>
 #include <libtorrent/extensions/smart_ban.hpp>
 #include <libtorrent/extensions/ut_metadata.hpp>
@@ -11,7 +11,9 @@
 #include <set>
 #include <utility>
 
-#include "p2p/endpoint_policy.h"
+#include "p2p/dht_state_file.h"
+#include "p2p/discovery.h"
+#include "verify/base/text.h"
 
 namespace p2p {
 namespace {
@@ -21,14 +23,19 @@ using verify::Fail;
 using verify::Result;
 using verify::StrCat;
 
+constexpr auto kProxyTimeout = std::chrono::seconds(10);
+// Trackers that are slow to answer still get a chance before others are asked.
+constexpr auto kFallbackAfter = std::chrono::seconds(15);
+
 lt::session_params MakeParams(const SessionSettings& settings,
                               const SessionOptions& options, uint16_t port,
-                              const std::vector<lt::tcp::endpoint>& named) {
+                              const std::vector<lt::tcp::endpoint>& named,
+                              const lt::dht::dht_state& dht_state) {
   // An empty list of plugins: exactly the three of Open are wanted.
   lt::session_params params(MakeSettings(settings, options.role, port, named),
                             {});
   params.ip_filter = MakeIpFilter(settings, named);
-  if (settings.enable_dht) params.dht_state = options.dht_state;
+  if (settings.enable_dht) params.dht_state = dht_state;
   if (options.role == SessionRole::kMetadata) {
     // Before the metadata was checked nothing can be created on disk.
     params.disk_io_constructor = lt::disabled_disk_io_constructor;
@@ -51,6 +58,10 @@ void ApplyLimitsToAll(lt::session& engine) {
   engine.set_peer_class_filter(classes);
 }
 
+NameLookup LookupOf(const SessionSettings& settings) {
+  return settings.proxy.is_set() ? NameLookup::kNever : NameLookup::kSystem;
+}
+
 }  // namespace
 
 Session::Session(const SessionSettings& settings, TransferSink& sink,
@@ -59,20 +70,47 @@ Session::Session(const SessionSettings& settings, TransferSink& sink,
 
 Session::~Session() { Stop(); }
 
-Result<std::unique_ptr<Session>> Session::Open(const SessionSettings& settings,
+Result<std::unique_ptr<Session>> Session::Open(const SessionSettings& wanted,
                                                const SessionOptions& options,
                                                TransferSink& sink) {
+  SessionSettings settings = wanted;
+  if (settings.proxy.is_set()) {
+    ASSIGN_OR_RETURN(settings.proxy, ProbeProxy(wanted.proxy, kProxyTimeout));
+    if (!options.is_second) {
+      sink.OnNotice({"PROXY",
+                     StrCat("all traffic goes through ",
+                            verify::EscapeForTerminal(ProxyUrl(wanted.proxy)),
+                            settings.proxy.carries_udp
+                                ? ""
+                                : ", which carries no UDP: no DHT and no udp "
+                                  "trackers"),
+                     ""});
+    }
+  }
+  settings = Effective(std::move(settings));
   std::vector<std::string> failures;
-  std::vector<lt::tcp::endpoint> named = ResolvePeers(settings.peers, failures);
-  for (const std::string& failure : failures) {
-    sink.OnNotice({"PEER_UNKNOWN", StrCat("peer ", failure), ""});
+  std::vector<lt::tcp::endpoint> named =
+      ResolvePeers(settings.peers, LookupOf(settings), failures);
+  if (!options.is_second) {
+    for (const std::string& failure : failures) {
+      sink.OnNotice({"PEER_UNKNOWN", StrCat("peer ", failure), ""});
+    }
+    for (const std::string& url : settings.trackers) {
+      if (const auto problem = TrackerProblem(settings, url, true)) {
+        sink.OnNotice({"TRACKER_LEFT_OUT",
+                       StrCat("tracker \"", verify::EscapeForTerminal(url),
+                              "\" is not used: ", *problem),
+                       ""});
+      }
+    }
   }
   std::unique_ptr<Session> session(
       new Session(settings, sink, std::move(named)));
+  session->LoadDht(options);
   const bool fixed = settings.port.has_value() && *settings.port != 0;
   const uint16_t first = fixed ? *settings.port : options.preferred_port;
   ASSIGN_OR_RETURN(bool listening, session->Start(options, first));
-  if (!listening && !fixed && first != 0) {
+  if (!listening && !fixed && first != 0 && !settings.proxy.is_set()) {
     session->Stop();
     ASSIGN_OR_RETURN(listening, session->Start(options, 0));
   }
@@ -81,9 +119,12 @@ Result<std::unique_ptr<Session>> Session::Open(const SessionSettings& settings,
 
 Result<bool> Session::Start(const SessionOptions& options, uint16_t port) {
   const bool fixed = settings_.port.has_value() && *settings_.port != 0;
+  role_ = options.role;
+  is_second_ = options.is_second;
+  rates_ = RatesNow(settings_);
   const auto opened = Guarded("open session", [&] {
     engine_ = std::make_unique<lt::session>(
-        MakeParams(settings_, options, port, dialer_.endpoints()),
+        MakeParams(settings_, options, port, dialer_.endpoints(), former_dht_),
         lt::session::paused);
     engine_->add_extension(&lt::create_ut_metadata_plugin);
     engine_->add_extension(&lt::create_smart_ban_plugin);
@@ -98,6 +139,8 @@ Result<bool> Session::Start(const SessionOptions& options, uint16_t port) {
   });
   if (!opened) return verify::Unexpected(opened.error());
 
+  // Peers cannot call in through a proxy, and must not around it.
+  if (settings_.proxy.is_set()) return false;
   std::set<std::string> endpoints;
   std::string failure;
   bool taken = false;
@@ -125,13 +168,16 @@ Result<bool> Session::Start(const SessionOptions& options, uint16_t port) {
                      "none"
                    : "check the address to listen on");
   }
-  if (endpoints.empty() && !settings_.listen_address.empty() &&
-      options.preferred_port == 0) {
+  const std::string& where = settings_.interface_name.empty()
+                                 ? settings_.listen_address
+                                 : settings_.interface_name;
+  if (endpoints.empty() && !where.empty() && options.preferred_port == 0) {
     Stop();
     return Fail(ErrorCode::kNetwork,
-                StrCat("cannot listen on \"",
-                       verify::EscapeForTerminal(settings_.listen_address),
-                       "\": ", failure))
+                StrCat(
+                    "cannot listen on \"", verify::EscapeForTerminal(where),
+                    "\": ",
+                    failure.empty() ? "no such address or interface" : failure))
         .Id("E-LISTEN")
         .Hint("check the address to listen on");
   }
@@ -148,39 +194,46 @@ Result<bool> Session::Start(const SessionOptions& options, uint16_t port) {
 
 void Session::Prepare(lt::add_torrent_params& params,
                       const std::vector<std::string>& trackers,
-                      const std::vector<std::string>& web_seeds) const {
+                      const std::vector<std::string>& web_seeds) {
   params.flags &=
       ~(lt::torrent_flags::auto_managed | lt::torrent_flags::paused);
   params.flags |= lt::torrent_flags::apply_ip_filter;
   if (!settings_.enable_pex) params.flags |= lt::torrent_flags::disable_pex;
   if (!settings_.enable_dht) params.flags |= lt::torrent_flags::disable_dht;
   if (!settings_.enable_lsd) params.flags |= lt::torrent_flags::disable_lsd;
-  params.trackers.clear();
-  params.tracker_tiers.clear();
-  // What the user named may stand anywhere; what a stranger named may not
-  // send us into our own network.
-  const auto add = [&](const std::string& url, bool allow_local) {
-    if (params.trackers.size() >= kMaxEndpoints ||
-        UrlProblem(url, EndpointKind::kTracker, allow_local).has_value() ||
-        std::find(params.trackers.begin(), params.trackers.end(), url) !=
-            params.trackers.end()) {
-      return;
+  params.trackers = ChooseTrackers(settings_, trackers);
+  own_trackers_ = params.trackers;
+  const bool is_private = params.ti != nullptr && params.ti->priv();
+  fallback_open_ = MayUseFallback(settings_, is_private);
+  if (fallback_open_ && params.trackers.empty()) {
+    fallback_open_ = false;
+    params.trackers = ChooseFallback(settings_, {});
+    if (!is_second_ && !params.trackers.empty()) {
+      sink_.OnNotice({"FALLBACK_TRACKERS",
+                      "no tracker is named that can be asked: well-known ones "
+                      "are",
+                      "--no-fallback-trackers leaves them out"});
     }
-    params.trackers.push_back(url);
-    // One tier: 2.0.8 does not retry the trackers of later ones properly.
-    params.tracker_tiers.push_back(0);
-  };
-  for (const std::string& url : settings_.trackers) add(url, true);
-  for (const std::string& url : trackers) add(url, settings_.allow_local);
+  }
+  fallback_due_ = std::chrono::steady_clock::now() + kFallbackAfter;
+  // One tier: 2.0.8 does not retry the trackers of later ones properly.
+  params.tracker_tiers.assign(params.trackers.size(), 0);
   params.url_seeds.clear();
-  for (const std::string& url : web_seeds) {
-    if (params.url_seeds.size() < kMaxEndpoints &&
-        !UrlProblem(url, EndpointKind::kWebSeed, settings_.allow_local)) {
-      params.url_seeds.push_back(url);
-    }
+  // Others than downloads have no use for them.
+  if (role_ == SessionRole::kDownload) {
+    params.url_seeds = ChooseWebSeeds(settings_, web_seeds);
   }
   for (const lt::tcp::endpoint& endpoint : dialer_.endpoints()) {
     params.peers.push_back(endpoint);
+  }
+}
+
+void Session::AddPeers(lt::add_torrent_params& params,
+                       const std::vector<HostPort>& peers) const {
+  std::vector<std::string> ignored;
+  for (const lt::tcp::endpoint& peer :
+       ResolvePeers(peers, LookupOf(settings_), ignored)) {
+    params.peers.push_back(peer);
   }
 }
 
@@ -193,6 +246,11 @@ const std::vector<lt::alert*>& Session::Wait(
     engine_->pop_alerts(&alerts_);
   }
   for (const lt::alert* alert : alerts_) {
+    if (const auto* update = lt::alert_cast<lt::state_update_alert>(alert)) {
+      for (const lt::torrent_status& status : update->status) {
+        trace_.OnStatus(status);
+      }
+    }
     trace_.OnAlert(*alert, sink_);
     dialer_.OnAlert(*alert);
   }
@@ -206,6 +264,43 @@ void Session::Tend(const lt::torrent_handle& torrent) {
     next_stats_ = now + std::chrono::seconds(2);
     engine_->post_session_stats();
   }
+  if (now >= next_look_) {
+    next_look_ = now + std::chrono::seconds(1);
+    FollowSchedule();
+    if (fallback_open_ && now >= fallback_due_) AddFallback(torrent);
+  }
+}
+
+void Session::FollowSchedule() {
+  if (settings_.schedule.empty()) return;
+  const RateLimits rates = RatesNow(settings_);
+  if (rates == rates_) return;
+  rates_ = rates;
+  lt::settings_pack pack;
+  SetRates(pack, rates);
+  engine_->apply_settings(std::move(pack));
+  const auto text = [](uint64_t rate) {
+    return rate == 0 ? std::string("unlimited")
+                     : verify::FormatRate(static_cast<double>(rate));
+  };
+  sink_.OnNotice({"RATES",
+                  StrCat("by schedule: down ", text(rates.down_bytes_per_s),
+                         ", up ", text(rates.up_bytes_per_s)),
+                  ""});
+}
+
+void Session::AddFallback(const lt::torrent_handle& torrent) {
+  if (trace_.ever_connected() || !trace_.AllFailed(own_trackers_)) return;
+  fallback_open_ = false;
+  for (const std::string& url : ChooseFallback(settings_, own_trackers_)) {
+    lt::announce_entry entry(url);
+    entry.tier = 0;
+    torrent.add_tracker(entry);
+  }
+  sink_.OnNotice({"FALLBACK_TRACKERS",
+                  "no tracker of this torrent answers: well-known ones are "
+                  "asked too",
+                  "--no-fallback-trackers leaves them out"});
 }
 
 lt::dht::dht_state Session::DhtState() {
@@ -213,8 +308,37 @@ lt::dht::dht_state Session::DhtState() {
   return engine_->session_state(lt::session::save_dht_state).dht_state;
 }
 
+void Session::LoadDht(const SessionOptions& options) {
+  if (!settings_.enable_dht) return;
+  former_dht_ = options.dht_state;
+  if (former_dht_.nodes.empty() && former_dht_.nodes6.empty() &&
+      !settings_.dht_state_path.empty()) {
+    auto loaded = LoadDhtState(settings_.dht_state_path);
+    if (loaded) {
+      former_dht_ = std::move(loaded).value();
+    } else {
+      sink_.OnNotice({"DHT_STATE_IGNORED", loaded.error().message, ""});
+    }
+  }
+  // The same node id with and without a proxy would tie the two together.
+  if (settings_.anonymous) former_dht_.nids.clear();
+}
+
+void Session::SaveDht() {
+  if (!settings_.enable_dht || settings_.dht_state_path.empty()) return;
+  const auto saved = Guarded("DHT state", [&] {
+    lt::dht::dht_state state = DhtState();
+    if (settings_.anonymous) state.nids.clear();
+    return SaveDhtState(settings_.dht_state_path, state, former_dht_);
+  });
+  if (saved && *saved) return;
+  sink_.OnNotice({"DHT_STATE_NOT_SAVED",
+                  saved ? saved->error().message : saved.error().message, ""});
+}
+
 void Session::Stop() {
   if (engine_ == nullptr) return;
+  SaveDht();
   alerts_.clear();
   // The proxy joins the engine's threads when it goes out of scope, last.
   lt::session_proxy proxy = engine_->abort();

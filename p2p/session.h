@@ -20,6 +20,9 @@ struct SessionOptions {
   // Of the session that this one follows: tried before any other port, and
   // not reported again.
   uint16_t preferred_port = 0;
+  // It follows another of the same transfer: what that one said of its
+  // settings is not said again.
+  bool is_second = false;
   // What a former session knew of the DHT.
   lt::dht::dht_state dht_state;
 };
@@ -29,7 +32,8 @@ struct SessionOptions {
 class Session {
  public:
   // Errors: kBusy (the port that the user fixed is taken; id E-PORT),
-  // kNetwork (nothing to listen on: id E-LISTEN), kInternal.
+  // kNetwork (nothing to listen on: id E-LISTEN; the proxy is not there: id
+  // E-PROXY, and nothing was sent around it), kInternal.
   static verify::Result<std::unique_ptr<Session>> Open(
       const SessionSettings& settings, const SessionOptions& options,
       TransferSink& sink);
@@ -40,30 +44,42 @@ class Session {
   // Requires that Stop was not called.
   lt::session& engine() { return *engine_; }
   // Adds the peers, trackers and limits that every torrent of ours has.
-  // Trackers all stand in one tier.
+  // Trackers all stand in one tier. If params.ti is not private, well-known
+  // trackers are added where there are no others, or later if no other lives.
   void Prepare(lt::add_torrent_params& params,
                const std::vector<std::string>& trackers,
-               const std::vector<std::string>& web_seeds) const;
+               const std::vector<std::string>& web_seeds);
+  // Peers that a magnet names, as far as they may be asked for.
+  void AddPeers(lt::add_torrent_params& params,
+                const std::vector<HostPort>& peers) const;
   void Resume();
 
   // Alerts that came within `timeout`, in order; valid until the next call.
   // They have gone through trace() and the dialler.
   const std::vector<lt::alert*>& Wait(std::chrono::milliseconds timeout);
-  // Calls peers that the user named and asks for statistics, both when due.
+  // What is due: calls peers that the user named, asks for statistics, follows
+  // the schedule of rates, adds well-known trackers.
   void Tend(const lt::torrent_handle& torrent);
 
   SwarmTrace& trace() { return trace_; }
+  // With what a proxy or the LAN mode rules out.
+  const SessionSettings& settings() const { return settings_; }
   uint16_t port() const { return port_; }
   lt::dht::dht_state DhtState();
 
-  // Says goodbye to trackers and joins the engine's threads; at most a few
-  // seconds. No file of the torrent is written afterwards.
+  // Keeps the DHT's state, says goodbye to trackers and joins the engine's
+  // threads; at most a few seconds. No file of the torrent is written
+  // afterwards.
   void Stop();
 
  private:
   Session(const SessionSettings& settings, TransferSink& sink,
           std::vector<lt::tcp::endpoint> named);
   verify::Result<bool> Start(const SessionOptions& options, uint16_t port);
+  void LoadDht(const SessionOptions& options);
+  void SaveDht();
+  void FollowSchedule();
+  void AddFallback(const lt::torrent_handle& torrent);
 
   SessionSettings settings_;
   TransferSink& sink_;  // outlives this
@@ -73,6 +89,15 @@ class Session {
   std::vector<lt::alert*> alerts_;
   uint16_t port_ = 0;
   std::chrono::steady_clock::time_point next_stats_{};
+  std::chrono::steady_clock::time_point next_look_{};
+  std::chrono::steady_clock::time_point fallback_due_{};
+  RateLimits rates_;
+  // Those of the torrent while well-known ones may still be added.
+  std::vector<std::string> own_trackers_;
+  bool fallback_open_ = false;
+  bool is_second_ = false;
+  SessionRole role_ = SessionRole::kDownload;
+  lt::dht::dht_state former_dht_;
 };
 
 }  // namespace p2p

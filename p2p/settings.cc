@@ -9,6 +9,7 @@
 #include <libtorrent/fingerprint.hpp>
 #include <limits>
 
+#include "p2p/discovery.h"
 #include "p2p/lt_bridge.h"
 
 namespace p2p {
@@ -19,7 +20,8 @@ using lt::settings_pack;
 // Descriptors for peers and for payload files; both stay below the limit of
 // the process so that one cannot starve the other.
 struct DescriptorBudget {
-  int connections = 500;
+  int connections = 500;       // by default
+  int max_connections = 8000;  // if the user asks for more
   int files = 512;
 };
 
@@ -33,11 +35,15 @@ DescriptorBudget Descriptors() {
   const int usable =
       static_cast<int>(std::clamp<rlim_t>(limit.rlim_cur, 24, 65536));
   budget.connections = std::clamp(usable / 2 - 8, 4, 500);
+  budget.max_connections = std::clamp(usable / 2 - 8, 4, 8000);
   budget.files = std::clamp(usable / 4, 4, 512);
   return budget;
 }
 
 std::string ListenInterfaces(const SessionSettings& settings, uint16_t port) {
+  if (!settings.interface_name.empty()) {
+    return verify::StrCat(settings.interface_name, ":", port);
+  }
   if (settings.listen_address.empty()) {
     return verify::StrCat("0.0.0.0:", port, ",[::]:", port);
   }
@@ -49,12 +55,20 @@ std::string ListenInterfaces(const SessionSettings& settings, uint16_t port) {
   return verify::StrCat(settings.listen_address, ":", port);
 }
 
+// The library's limits are of this type.
 int Rate(uint64_t bytes_per_s) {
   return static_cast<int>(
       std::min<uint64_t>(bytes_per_s, std::numeric_limits<int>::max()));
 }
 
-void SetIdentity(settings_pack& pack) {
+void SetIdentity(settings_pack& pack, const SessionSettings& settings) {
+  pack.set_bool(settings_pack::anonymous_mode, settings.anonymous);
+  if (settings.anonymous) {
+    // A peer id of random bytes alone.
+    pack.set_str(settings_pack::peer_fingerprint, "");
+    pack.set_str(settings_pack::user_agent, "");
+    return;
+  }
   pack.set_str(settings_pack::user_agent, "Lodestone/" LODESTONE_VERSION);
   pack.set_str(settings_pack::peer_fingerprint,
                lt::generate_fingerprint("LS", 0, 1, 0, 0));
@@ -87,9 +101,13 @@ void SetDisk(settings_pack& pack, const DescriptorBudget& budget) {
 void SetPeers(settings_pack& pack, const SessionSettings& settings,
               SessionRole role, const DescriptorBudget& budget,
               const std::vector<lt::tcp::endpoint>& named) {
-  pack.set_int(settings_pack::connections_limit, budget.connections);
+  pack.set_int(settings_pack::connections_limit,
+               settings.max_connections > 0
+                   ? std::min(settings.max_connections, budget.max_connections)
+                   : budget.connections);
+  const int slots = role == SessionRole::kSeed ? 50 : 20;
   pack.set_int(settings_pack::unchoke_slots_limit,
-               role == SessionRole::kSeed ? 50 : 20);
+               settings.max_uploads > 0 ? settings.max_uploads : slots);
   pack.set_int(settings_pack::connection_speed, 100);
   pack.set_int(settings_pack::listen_queue_size, 128);
   pack.set_int(settings_pack::seed_choking_algorithm,
@@ -102,9 +120,10 @@ void SetPeers(settings_pack& pack, const SessionSettings& settings,
   pack.set_bool(settings_pack::no_connect_privileged_ports, true);
   // Peers named by hand may not be up yet: try again soon.
   pack.set_int(settings_pack::min_reconnect_time, named.empty() ? 20 : 2);
-  // Several clients behind one address: on one machine or in one LAN.
+  // Several clients behind one address: on one machine, in one LAN, or (as it
+  // looks from here) behind one proxy.
   const bool local_peers =
-      settings.allow_local ||
+      settings.allow_local || settings.lan_only || settings.proxy.is_set() ||
       std::any_of(named.begin(), named.end(),
                   [](const lt::tcp::endpoint& endpoint) {
                     return IsLocalAddress(endpoint.address());
@@ -115,20 +134,49 @@ void SetPeers(settings_pack& pack, const SessionSettings& settings,
   pack.set_bool(settings_pack::enable_outgoing_utp, false);
   pack.set_bool(settings_pack::enable_incoming_utp, settings.enable_utp);
   pack.set_int(settings_pack::mixed_mode_algorithm, settings_pack::prefer_tcp);
-  pack.set_int(settings_pack::download_rate_limit,
-               Rate(settings.down_bytes_per_s));
-  pack.set_int(settings_pack::upload_rate_limit, Rate(settings.up_bytes_per_s));
+  SetRates(pack, RatesNow(settings));
+}
+
+void SetEncryption(settings_pack& pack, EncryptionPolicy policy) {
+  const int use =
+      policy == EncryptionPolicy::kRequire ? settings_pack::pe_forced
+      : policy == EncryptionPolicy::kOff   ? settings_pack::pe_disabled
+                                           : settings_pack::pe_enabled;
+  pack.set_int(settings_pack::out_enc_policy, use);
+  pack.set_int(settings_pack::in_enc_policy, use);
+  pack.set_int(settings_pack::allowed_enc_level,
+               policy == EncryptionPolicy::kRequire ? settings_pack::pe_rc4
+                                                    : settings_pack::pe_both);
+}
+
+void SetProxy(settings_pack& pack, const ProxySettings& proxy) {
+  pack.set_bool(settings_pack::proxy_hostnames, true);
+  pack.set_bool(settings_pack::proxy_peer_connections, true);
+  pack.set_bool(settings_pack::proxy_tracker_connections, true);
+  if (!proxy.is_set()) return;
+  const bool login = !proxy.user.empty();
+  pack.set_int(settings_pack::proxy_type,
+               proxy.kind == ProxyKind::kSocks5
+                   ? (login ? settings_pack::socks5_pw : settings_pack::socks5)
+                   : (login ? settings_pack::http_pw : settings_pack::http));
+  pack.set_str(settings_pack::proxy_hostname, proxy.host);
+  pack.set_int(settings_pack::proxy_port, proxy.port);
+  pack.set_str(settings_pack::proxy_username, proxy.user);
+  pack.set_str(settings_pack::proxy_password, proxy.password);
 }
 
 void SetDiscovery(settings_pack& pack, const SessionSettings& settings) {
-  pack.set_bool(settings_pack::enable_upnp, false);
-  pack.set_bool(settings_pack::enable_natpmp, false);
+  pack.set_bool(settings_pack::enable_upnp, settings.port_map);
+  pack.set_bool(settings_pack::enable_natpmp, settings.port_map);
   pack.set_bool(settings_pack::enable_dht, settings.enable_dht);
-  pack.set_str(settings_pack::dht_bootstrap_nodes,
-               settings.enable_dht
-                   ? "dht.libtorrent.org:25401,dht.transmissionbt.com:6881,"
-                     "router.bt.ouinet.work:6881,router.bittorrent.com:6881"
-                   : "");
+  pack.set_str(settings_pack::dht_bootstrap_nodes, DhtBootstrapNodes(settings));
+  if (settings.allow_local) {
+    // In a lab every node is of one network, and none has an id made from a
+    // public address.
+    pack.set_bool(settings_pack::dht_restrict_routing_ips, false);
+    pack.set_bool(settings_pack::dht_restrict_search_ips, false);
+    pack.set_bool(settings_pack::dht_prefer_verified_node_ids, false);
+  }
   // Multicast on the LAN finds private addresses only, which are of use only
   // where those are allowed.
   pack.set_bool(settings_pack::enable_lsd,
@@ -146,16 +194,51 @@ void SetDiscovery(settings_pack& pack, const SessionSettings& settings) {
 
 }  // namespace
 
+SessionSettings Effective(SessionSettings settings) {
+  if (settings.lan_only) {
+    settings.allow_local = true;
+    settings.enable_dht = false;
+    settings.port_map = false;
+    settings.fallback_trackers = false;
+  }
+  if (settings.anonymous) settings.enable_lsd = false;
+  if (!settings.proxy.is_set()) return settings;
+  settings.anonymous = true;
+  settings.enable_dht = settings.enable_dht && settings.proxy.carries_udp;
+  settings.enable_lsd = false;
+  settings.enable_utp = false;
+  settings.port_map = false;
+  settings.listen_address.clear();
+  settings.interface_name.clear();
+  settings.port.reset();
+  return settings;
+}
+
+RateLimits RatesNow(const SessionSettings& settings) {
+  const RateLimits base{settings.down_bytes_per_s, settings.up_bytes_per_s};
+  if (settings.schedule.empty()) return base;
+  return RatesAt(settings.schedule, base, settings.week_time());
+}
+
+void SetRates(lt::settings_pack& pack, const RateLimits& rates) {
+  pack.set_int(settings_pack::download_rate_limit,
+               Rate(rates.down_bytes_per_s));
+  pack.set_int(settings_pack::upload_rate_limit, Rate(rates.up_bytes_per_s));
+}
+
 lt::settings_pack MakeSettings(const SessionSettings& settings,
                                SessionRole role, uint16_t port,
                                const std::vector<lt::tcp::endpoint>& named) {
   const DescriptorBudget budget = Descriptors();
   settings_pack pack;
-  SetIdentity(pack);
+  SetIdentity(pack, settings);
   SetAlerts(pack);
   SetDisk(pack, budget);
   SetPeers(pack, settings, role, budget, named);
+  SetEncryption(pack, settings.encryption);
   SetDiscovery(pack, settings);
+  SetProxy(pack, settings.proxy);
+  pack.set_str(settings_pack::outgoing_interfaces, settings.interface_name);
   pack.set_str(settings_pack::listen_interfaces,
                ListenInterfaces(settings, port));
   // Never silently on another port than the one that was asked for.

@@ -22,23 +22,42 @@ class SwarmTrace {
   // Learns from an alert; tells `sink` of what a user should know, each thing
   // once.
   void OnAlert(const lt::alert& alert, TransferSink& sink);
+  // Learns how many peers are known, and how many of them are connected.
+  void OnStatus(const lt::torrent_status& status);
 
   bool ever_connected() const { return peers_connected_ > 0; }
   uint64_t peers_connected() const { return peers_connected_; }
   uint64_t peers_banned() const { return peers_banned_; }
 
-  // "2 trackers tried (udp://... : timed out), 0 DHT nodes, 3 peers reached".
-  std::string Describe(const SessionSettings& settings) const;
+  // True if each of these trackers answered, and none with anything but an
+  // error.
+  bool AllFailed(const std::vector<std::string>& trackers) const;
+
+  SwarmAccount Account(const SessionSettings& settings, double waited_s) const;
+  // The account's text alone.
+  std::string Describe(const SessionSettings& settings) const {
+    return Account(settings, 0).text;
+  }
+  // What a user whose transfer gets nothing can do.
+  std::string Advice(const SessionSettings& settings) const;
 
  private:
+  // By local address: a tracker may answer over IPv4 and fail over IPv6.
+  struct TrackerState {
+    std::map<std::string, std::string> errors;
+    std::map<std::string, int> peers;
+  };
+  TrackerState* Tracker(const char* url);
   void NoticeOnce(TransferSink& sink, const std::string& code,
                   const std::string& message, const std::string& hint);
+  std::string Text(const SwarmAccount& account) const;
 
-  std::map<std::string, std::string> tracker_errors_;  // URL to last error
-  std::map<std::string, int> tracker_peers_;           // URL to peers got
+  std::map<std::string, TrackerState> trackers_;  // by URL
   uint64_t peers_connected_ = 0;
   uint64_t peers_banned_ = 0;
   int64_t dht_nodes_ = 0;
+  int peers_known_ = 0;
+  int peers_now_ = 0;
   std::set<std::string> told_;
 };
 

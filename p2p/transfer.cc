@@ -33,6 +33,8 @@ using std::chrono::seconds;
 constexpr auto kPoll = milliseconds(100);
 constexpr auto kReport = milliseconds(500);
 constexpr auto kSaveEvery = seconds(30);
+// Without a byte for so long a transfer says why.
+constexpr auto kIdle = seconds(10);
 // A piece that fails this often has no good source.
 constexpr int kMaxPieceFailures = 20;
 constexpr uint64_t kMinWasteLimit = 64u << 20;
@@ -62,6 +64,7 @@ class TransferRun {
     SessionOptions session_options;
     session_options.role = SessionRole::kDownload;
     session_options.preferred_port = start_.port;
+    session_options.is_second = start_.is_second;
     session_options.dht_state = start_.dht_state;
     ASSIGN_OR_RETURN(session_,
                      Session::Open(options_.session, session_options, sink_));
@@ -80,11 +83,7 @@ class TransferRun {
     params.piece_priorities = SmallFilesFirst(files_);
     params.unfinished_pieces = start_.unfinished;
     params.have_pieces = ToBitfield(start_.have);
-    std::vector<std::string> ignored;
-    for (const lt::tcp::endpoint& peer :
-         ResolvePeers(options_.magnet.peers, ignored)) {
-      params.peers.push_back(peer);
-    }
+    session_->AddPeers(params, options_.magnet.peers);
     for (const lt::tcp::endpoint& peer : start_.peers) {
       params.peers.push_back(peer);
     }
@@ -108,6 +107,7 @@ class TransferRun {
         session_->engine().post_torrent_updates(
             lt::torrent_handle::query_pieces |
             lt::torrent_handle::query_distributed_copies);
+        progress_.swarm = AccountIfIdle(now);
         sink_.OnProgress(progress_);
       }
       if (now >= next_save) {
@@ -316,9 +316,20 @@ class TransferRun {
                        verify::FormatDuration(waited_s), ", ",
                        progress_.done_bytes, " of ", progress_.total_bytes,
                        " bytes here: ",
-                       session_->trace().Describe(options_.session)))
+                       session_->trace().Describe(session_->settings())))
         .Id(reached ? "E-STALLED" : "E-NO-PEERS")
-        .Hint("what is here is kept; run the same command again to go on");
+        .Hint(StrCat("what is here is kept, the same command goes on; ",
+                     session_->trace().Advice(session_->settings())));
+  }
+
+  // Why nothing comes, if that is so.
+  std::optional<SwarmAccount> AccountIfIdle(SteadyClock::time_point now) const {
+    const auto waited = now - last_news_;
+    if (checking_ || (result_.downloaded_bytes > 0 && waited < kIdle)) {
+      return std::nullopt;
+    }
+    return session_->trace().Account(
+        session_->settings(), std::chrono::duration<double>(waited).count());
   }
 
   // Handles alerts until `done` holds or the time is over; true if it holds.

@@ -25,7 +25,8 @@ struct TransferStart {
   std::vector<std::string> trackers;
   std::vector<std::string> web_seeds;
   lt::dht::dht_state dht_state;
-  uint16_t port = 0;  // to listen on if it is free; 0: any
+  uint16_t port = 0;       // to listen on if it is free; 0: any
+  bool is_second = false;  // another session of this transfer ran before
 };
 
 struct TransferResult {

@@ -53,7 +53,7 @@ class GetCommand final : public Command {
       options_.output_folder = ModelsFolder();
     }
     options_.output_folder = WithoutTrailingSlashes(options_.output_folder);
-    ASSIGN_OR_RETURN(options_.session, SettingsOf(session_));
+    ASSIGN_OR_RETURN(options_.session, SettingsOf(session_, context));
     if (!timeout_.empty()) {
       ASSIGN_OR_RETURN(const double seconds,
                        ParseDuration(timeout_, "--timeout"));

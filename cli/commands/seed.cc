@@ -28,7 +28,7 @@ class SeedCommand final : public Command {
   }
 
   verify::Result<CommandResult> Run(Context& context) override {
-    ASSIGN_OR_RETURN(options_.session, SettingsOf(session_));
+    ASSIGN_OR_RETURN(options_.session, SettingsOf(session_, context));
     if (ratio_ > 0) options_.max_ratio = ratio_;
     if (!time_.empty()) {
       ASSIGN_OR_RETURN(options_.max_time_s, ParseDuration(time_, "--time"));

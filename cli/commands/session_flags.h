@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/command.h"
 #include "p2p/settings.h"
 #include "verify/base/result.h"
 
@@ -22,14 +23,36 @@ struct SessionFlags {
   bool no_pex = false;
   bool no_utp = false;
   bool allow_local = false;
+  bool offline_lan = false;
+  bool is_private = false;
+  bool no_fallback_trackers = false;
+  bool port_map = false;
+  bool anonymous = false;
+  std::string interface_name;
+  std::string proxy;
+  std::string proxy_login_file;
+  std::string encryption = "prefer";
+  std::string ip_filter;
+  std::vector<std::string> web_seeds;
+  std::vector<std::string> dht_nodes;
+  std::vector<std::string> schedule;
+  int max_connections = 0;
+  int max_uploads = 0;
   std::string down;
   std::string up;
 };
 
 void AddSessionFlags(CLI::App& app, SessionFlags& flags);
 
-// Errors: kInvalidArgument naming the flag and its value.
-verify::Result<p2p::SessionSettings> SettingsOf(const SessionFlags& flags);
+// Reads the files that flags name, and all_proxy and no_proxy of the
+// environment if --proxy is not given; `remarks`, if not null, gets what is
+// worth a warning. Errors: kInvalidArgument naming the flag and its value;
+// kNotFound, kIo.
+verify::Result<p2p::SessionSettings> SettingsOf(
+    const SessionFlags& flags, std::vector<std::string>* remarks = nullptr);
+// The same; remarks go to the output.
+verify::Result<p2p::SessionSettings> SettingsOf(const SessionFlags& flags,
+                                                Context& context);
 
 // "5MB", "512KiB", "1.5G", "1000000": bytes (per second); K, M, G are decimal,
 // KiB, MiB, GiB binary. kInvalidArgument.

@@ -26,6 +26,36 @@ std::string_view StageName(p2p::TransferStage stage) {
   return "download";
 }
 
+// "no peers yet (2 min): 1 tracker tried (...), ..."
+std::string IdleText(const p2p::TransferProgress& progress,
+                     const p2p::SwarmAccount& swarm) {
+  const std::string_view lack =
+      swarm.peers_connected == 0                        ? "no peers yet"
+      : progress.stage == p2p::TransferStage::kMetadata ? "no metadata yet"
+                                                        : "nothing comes";
+  return fmt::format("{} ({}): {}", lack,
+                     verify::FormatDuration(swarm.waited_s), swarm.text);
+}
+
+Fields SwarmFields(const p2p::SwarmAccount& swarm) {
+  Fields trackers = Fields::array();
+  for (const p2p::TrackerAccount& tracker : swarm.trackers) {
+    trackers.push_back(
+        {{"url", tracker.url},
+         {"answer",
+          tracker.answer.empty() ? Fields(nullptr) : Fields(tracker.answer)},
+         {"failed", tracker.failed}});
+  }
+  Fields fields{{"trackers", trackers}};
+  fields["dht_nodes"] =
+      swarm.dht_nodes.has_value() ? Fields(*swarm.dht_nodes) : Fields(nullptr);
+  fields["peers_known"] = swarm.peers_known;
+  fields["peers_connected"] = swarm.peers_connected;
+  fields["peers_reached"] = swarm.peers_reached;
+  fields["waited_s"] = swarm.waited_s;
+  return fields;
+}
+
 }  // namespace
 
 void OutputTransferSink::EnterStage(p2p::TransferStage stage) {
@@ -103,6 +133,10 @@ void OutputTransferSink::OnProgress(const p2p::TransferProgress& progress) {
   record.seeds = progress.num_seeds;
   record.availability = progress.availability;
   record.pieces_done = progress.pieces_done;
+  if (progress.swarm.has_value()) {
+    record.idle = IdleText(progress, *progress.swarm);
+    record.swarm = SwarmFields(*progress.swarm);
+  }
   output_.Progress(record);
 }
 

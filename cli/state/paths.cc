@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <string_view>
 
 namespace cli {
 namespace {
@@ -21,13 +22,19 @@ std::string HomeFolder() {
   return entry == nullptr ? "/" : entry->pw_dir;
 }
 
-}  // namespace
-
-std::string DataFolder() {
-  const std::string xdg = Environment("XDG_DATA_HOME");
+std::string XdgFolder(const char* variable, std::string_view default_path) {
+  const std::string xdg = Environment(variable);
   // The specification has relative paths ignored.
   if (!xdg.empty() && xdg.front() == '/') return xdg + "/lodestone";
-  return HomeFolder() + "/.local/share/lodestone";
+  return HomeFolder() + std::string(default_path) + "/lodestone";
+}
+
+}  // namespace
+
+std::string DataFolder() { return XdgFolder("XDG_DATA_HOME", "/.local/share"); }
+
+std::string StateFolder() {
+  return XdgFolder("XDG_STATE_HOME", "/.local/state");
 }
 
 std::string ModelsFolder() {

@@ -8,6 +8,8 @@ namespace cli {
 
 // $XDG_DATA_HOME/lodestone, else ~/.local/share/lodestone.
 std::string DataFolder();
+// $XDG_STATE_HOME/lodestone, else ~/.local/state/lodestone.
+std::string StateFolder();
 // $LODESTONE_MODELS, else DataFolder()/models.
 std::string ModelsFolder();
 

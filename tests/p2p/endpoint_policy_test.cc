@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace p2p {
 namespace {
 
@@ -142,6 +144,75 @@ TEST(EndpointPolicyTest, PeersFollowTheSameRules) {
   ASSERT_TRUE(problem.has_value());
   EXPECT_NE(problem->find("--allow-local"), std::string::npos);
   EXPECT_NE(problem->find("--peer"), std::string::npos);
+}
+
+// The filter of a session is made of these ranges: both must say the same.
+TEST(EndpointPolicyTest, RangesAreWhatHostsAreRefusedFor) {
+  const std::vector<LocalRange> ranges = LocalRanges();
+  for (const char* text : {"0.0.0.0",
+                           "0.1.2.3",
+                           "9.255.255.255",
+                           "10.0.0.0",
+                           "10.255.255.255",
+                           "11.0.0.0",
+                           "100.63.255.255",
+                           "100.64.0.0",
+                           "100.127.255.255",
+                           "100.128.0.0",
+                           "127.0.0.1",
+                           "169.254.169.254",
+                           "169.254.1.1",
+                           "172.15.255.255",
+                           "172.16.0.0",
+                           "172.31.255.255",
+                           "172.32.0.0",
+                           "192.0.0.8",
+                           "192.0.1.0",
+                           "192.168.0.1",
+                           "198.18.0.1",
+                           "198.20.0.0",
+                           "223.255.255.255",
+                           "224.0.0.1",
+                           "255.255.255.255",
+                           "8.8.8.8",
+                           "::",
+                           "::1",
+                           "::2",
+                           "::ffff:10.0.0.1",
+                           "::ffff:8.8.8.8",
+                           "::10.0.0.1",
+                           "64:ff9b::a00:1",
+                           "64:ff9b::808:808",
+                           "64:ff9b:1::1",
+                           "2002:a00:1::",
+                           "2002:808:808::1",
+                           "2002:7f00:1::1",
+                           "fbff::1",
+                           "fc00::1",
+                           "fdff::1",
+                           "fe00::1",
+                           "fe80::1",
+                           "febf::1",
+                           "fec0::1",
+                           "feff::1",
+                           "ff02::1",
+                           "2001:db8::1"}) {
+    const auto address = ParseIpAddress(text);
+    ASSERT_TRUE(address.has_value()) << text;
+    const bool in_range =
+        std::any_of(ranges.begin(), ranges.end(), [&](const LocalRange& local) {
+          return local.range.first.is_v6 == address->is_v6 &&
+                 local.range.first <= *address && *address <= local.range.last;
+        });
+    EXPECT_EQ(in_range, HostProblem(text, false).has_value()) << text;
+  }
+}
+
+TEST(EndpointPolicyTest, FindsTheHostOfAUrl) {
+  EXPECT_EQ(UrlHost("http://a.example:80/x"), "a.example");
+  EXPECT_EQ(UrlHost("udp://[2001:db8::1]:6969"), "2001:db8::1");
+  EXPECT_EQ(UrlHost("http://a.example?x"), "a.example");
+  EXPECT_EQ(UrlHost("nothing"), "");
 }
 
 }  // namespace

@@ -328,8 +328,9 @@ class Box:
         keep = ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "TSAN_OPTIONS",
                 "UBSAN_OPTIONS", "LSAN_OPTIONS")
         env = {key: os.environ[key] for key in keep if key in os.environ}
+        # No test announces to trackers of the world.
         env.update(HOME=home, LC_ALL="C.UTF-8", TERM="dumb",
-                   TMPDIR=self.path("tmp"))
+                   TMPDIR=self.path("tmp"), LODESTONE_NO_FALLBACK_TRACKERS="1")
         for variable, part in (("XDG_DATA_HOME", "data"),
                                ("XDG_CONFIG_HOME", "config"),
                                ("XDG_STATE_HOME", "state"),
