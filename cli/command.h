@@ -24,10 +24,17 @@ struct CommandResult {
   std::vector<std::string> next;
 };
 
+// What a user allows a verb to do with them.
+struct Interaction {
+  bool yes = false;       // every question is answered with yes
+  bool no_input = false;  // nothing is ever asked
+};
+
 // What a verb works with; outlives its run.
 struct Context {
   Output& output;
   const verify::CancelToken& cancel;
+  Interaction interaction = {};
 };
 
 class Command {

@@ -24,6 +24,7 @@ constexpr std::array<Topic, 5> kTopics = {{
     {"environment",
      "LODESTONE_MODELS        where `get` puts models without --output\n"
      "LODESTONE_JSON, LODESTONE_QUIET, LODESTONE_VERBOSE,\n"
+     "LODESTONE_YES, LODESTONE_NO_INPUT,\n"
      "LODESTONE_PROGRESS      as the flags of the same name\n"
      "XDG_DATA_HOME           models, and the torrents that `get` and\n"
      "                        `publish` have seen (~/.local/share)\n"
@@ -37,7 +38,10 @@ constexpr std::array<Topic, 5> kTopics = {{
      "token, experts, warning, error, and last of all result, which holds ok,\n"
      "exit_code, exit_name, path, summary, elapsed_s and next. Ignore fields\n"
      "and types that you do not know. Sizes are bytes, times seconds.\n"
-     "The schema: share/doc/lodestone/json-events.schema.json.\n"},
+     "The schema: share/doc/lodestone/json-events.schema.json.\n"
+     "catalog, inspect and other verbs that only tell print one object\n"
+     "instead, with v and verb, and error, exit_code and exit_name if they\n"
+     "fail: json-documents.schema.json beside it.\n"},
     {"security",
      "Nothing in a download is executed: a .pth is read by a parser that "
      "knows\n"

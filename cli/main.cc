@@ -25,6 +25,7 @@ struct GlobalFlags {
   bool quiet = false;
   bool verbose = false;
   bool version = false;
+  Interaction interaction;
   std::string progress = "auto";
 };
 
@@ -36,6 +37,12 @@ void AddGlobalFlags(CLI::App& app, GlobalFlags& flags) {
       ->envname("LODESTONE_QUIET");
   app.add_flag("-v,--verbose", flags.verbose, "say more")
       ->envname("LODESTONE_VERBOSE");
+  app.add_flag("--yes", flags.interaction.yes,
+               "answer every question with yes")
+      ->envname("LODESTONE_YES");
+  app.add_flag("--no-input", flags.interaction.no_input,
+               "never ask anything")
+      ->envname("LODESTONE_NO_INPUT");
   app.add_option("--progress", flags.progress, "auto, bar, plain or none")
       ->check(CLI::IsMember({"auto", "bar", "plain", "none"}))
       ->envname("LODESTONE_PROGRESS");
@@ -63,9 +70,11 @@ constexpr char kStdoutLost[] =
 
 // A bad command line must still answer in JSON if it asked for JSON.
 int FailUsage(const std::string& message, const std::string& verb, bool json,
-              const std::vector<std::string>& arguments) {
+              const std::vector<std::string>& arguments,
+              bool document = false) {
   OutputOptions options;
   options.json = json;
+  options.document = document;
   Output output(options);
   output.Start(verb, arguments);
   verify::Error error;
@@ -83,9 +92,11 @@ int RunCommand(Command& command, const GlobalFlags& flags,
                const std::vector<std::string>& arguments) {
   static verify::CancelToken cancel;
   InstallSignalHandlers(&cancel);
-  Output output(OptionsOf(flags));
+  OutputOptions options = OptionsOf(flags);
+  options.document = command.is_document();
+  Output output(options);
   output.Start(command.name(), arguments);
-  Context context{output, cancel};
+  Context context{output, cancel, flags.interaction};
 
   CommandResult outcome;
   // Libraries are called behind Result; what can still be thrown here is an
@@ -188,10 +199,13 @@ int Main(int argc, char** argv) {
     return Printed();
   } catch (const CLI::ParseError& e) {
     std::string verb;
-    for (CLI::App* sub : subcommands) {
-      if (sub->parsed()) verb = sub->get_name();
+    bool document = false;
+    for (size_t i = 0; i < commands.size(); ++i) {
+      if (!subcommands[i]->parsed()) continue;
+      verb = subcommands[i]->get_name();
+      document = commands[i]->is_document();
     }
-    return FailUsage(e.what(), verb, json, arguments);
+    return FailUsage(e.what(), verb, json, arguments, document);
   }
   if (flags.version) {
     PrintVersion(flags.json);

@@ -156,6 +156,11 @@ void Output::ClearBarLocked() {
 
 void Output::EmitLocked(std::string_view type, const Fields& fields) {
   if (!options_.json) return;
+  if (options_.document) {
+    if (type == "warning") document_warnings_.push_back(fields);
+    if (type == "error") document_error_ = fields;
+    return;
+  }
   Fields event;
   event["v"] = 1;
   event["type"] = type;
@@ -165,6 +170,24 @@ void Output::EmitLocked(std::string_view type, const Fields& fields) {
   event["verb"] = verb_;
   for (const auto& [key, value] : fields.items()) event[key] = value;
   WriteLocked(stdout, Dump(event) + "\n");
+}
+
+void Output::EmitDocumentLocked(ExitCode code, const Fields& summary) {
+  Fields document{{"v", 1}, {"verb", verb_}};
+  for (const auto& [key, value] : summary.items()) document[key] = value;
+  if (!document_warnings_.empty()) document["warnings"] = document_warnings_;
+  if (!document_error_.is_null()) {
+    Fields error;
+    for (const char* key : {"code", "message", "hint", "offset"}) {
+      if (document_error_.contains(key)) error[key] = document_error_[key];
+    }
+    document["error"] = std::move(error);
+  }
+  if (code != ExitCode::kOk) {
+    document["exit_code"] = static_cast<int>(code);
+    document["exit_name"] = ExitCodeName(code);
+  }
+  WriteLocked(stdout, Dump(document) + "\n");
 }
 
 void Output::Start(std::string_view verb,
@@ -343,6 +366,7 @@ void Output::Finish(ExitCode code, std::string_view path, const Fields& summary,
   fields["elapsed_s"] = SecondsBetween(started_, steady_clock::now());
   fields["next"] = next;
   EmitLocked("result", fields);
+  if (options_.json && options_.document) EmitDocumentLocked(code, summary);
   if (options_.json || options_.quiet) return;
   ClearBarLocked();
   for (const std::string& command : next) {

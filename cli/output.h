@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // All that a command says: results on stdout, talk and progress on stderr; or,
 // with --json, one JSON event a line on stdout and nothing else. The events
-// are those of docs/json-events.schema.json. Thread-safe.
+// are those of docs/json-events.schema.json. A verb that is a document (see
+// command.h) prints one object in their place, at its end:
+// docs/json-documents.schema.json. Thread-safe.
 // Tested by tests/cli/output_test.cc and tests/scripts.
 #pragma once
 
@@ -29,6 +31,7 @@ struct OutputOptions {
   bool json = false;
   bool quiet = false;
   bool verbose = false;
+  bool document = false;  // with json: one object at the end, no events
   ProgressMode progress = ProgressMode::kAuto;
 };
 
@@ -94,6 +97,7 @@ class Output {
 
  private:
   void EmitLocked(std::string_view type, const Fields& fields);
+  void EmitDocumentLocked(ExitCode code, const Fields& summary);
   void ClearBarLocked();
   void WriteLocked(std::FILE* stream, std::string_view text);
 
@@ -104,6 +108,8 @@ class Output {
   std::string verb_;
   std::string job_;
   uint64_t seq_ = 0;
+  Fields document_warnings_ = Fields::array();
+  Fields document_error_;  // null: none
   bool failed_ = false;
   size_t bar_width_ = 0;
   std::chrono::steady_clock::time_point started_;

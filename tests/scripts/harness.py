@@ -27,6 +27,7 @@ LODESTONE = os.environ.get("LODESTONE") or os.path.join(
 CHECK_EVENTS = os.environ.get("CHECK_EVENTS") or os.path.join(
     SOURCE, "build/dev/tests/scripts/check_events")
 SCHEMA = os.path.join(SOURCE, "docs/json-events.schema.json")
+DOCUMENT_SCHEMA = os.path.join(SOURCE, "docs/json-documents.schema.json")
 DEMO = os.path.join(SOURCE, "magnets/demo")
 
 # Sessions of tests meet on loopback and look for nobody else.
@@ -96,6 +97,7 @@ class Run:
         self.stderr = stderr.decode("utf-8", "replace")
         self.seconds = seconds
         self.events = []
+        self.document = None  # of a verb that prints one
 
     def __str__(self):
         return (f"$ {' '.join(self.argv)}\nexit code {self.code}\n"
@@ -123,6 +125,9 @@ class Run:
 
     @property
     def error(self):
+        if self.document is not None:
+            check("error" in self.document, f"no error\n{self}")
+            return self.document["error"]
         errors = self.of_type("error")
         check(len(errors) == 1, f"{len(errors)} error events\n{self}")
         return errors[0]
@@ -144,9 +149,10 @@ def parse_events(text, about):
     return events
 
 
-def check_schema(stdout_bytes, about):
-    """Every event against the schema, and their order."""
-    checked = subprocess.run([CHECK_EVENTS, SCHEMA], input=stdout_bytes,
+def check_schema(stdout_bytes, about, document=False):
+    """Every event against the schema, and their order; or one document."""
+    how = ["--document", DOCUMENT_SCHEMA] if document else [SCHEMA]
+    checked = subprocess.run([CHECK_EVENTS, *how], input=stdout_bytes,
                              stdout=subprocess.PIPE, timeout=PATIENCE)
     check(checked.returncode == 0,
           f"check_events: {checked.stdout.decode()}\n{about}")
@@ -162,7 +168,13 @@ def check_run(run, is_json, schema=True):
     check("\x1b" not in run.stderr, f"an escape character was printed\n{run}")
     if is_json:
         run.events = parse_events(run.stdout, run)
-        if schema:
+        if schema and run.events and "type" not in run.events[0]:
+            run.document = run.events[0]
+            run.events = []
+            check_schema(run.stdout_bytes, run, document=True)
+            equal(run.document.get("exit_code", 0), run.code,
+                  f"exit_code of the document\n{run}")
+        elif schema:
             check_schema(run.stdout_bytes, run)
             equal(run.result["exit_code"], run.code, f"result.exit_code\n{run}")
             equal(run.result["ok"], run.code == 0, f"result.ok\n{run}")
@@ -389,7 +401,7 @@ class Box:
             equal(error["code"], id, f"error code\n{run}")
             check(plain.stderr.find(f"error[{id}]: ") >= 0,
                   f"the id is not in the error line\n{plain}")
-        check(error["fatal"] is True, f"error not fatal\n{run}")
+        check(error.get("fatal", True) is True, f"error not fatal\n{run}")
         for text in [says] if isinstance(says, str) else says:
             contains(error["message"] + "; " + error["hint"], text,
                      f"error event\n{run}")
