@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other programs that speak BitTorrent, as counterparts: a tracker, aria2,
-Transmission."""
+Transmission, qBittorrent."""
 import json
 import os
 import urllib.error
 import urllib.request
 
-from harness import needs, needs_root, wait_until
+from harness import equal, needs, needs_root, tree, wait_until
 
 PROBE = "5a" * 20
 
@@ -81,8 +81,9 @@ class Transmission:
         with open(os.path.join(config, "settings.json"), "w",
                   encoding="ascii") as file:
             json.dump(settings, file)
-        box.spawn([*wrap, "transmission-daemon", "--foreground",
-                   "--config-dir", config])
+        self.process = box.spawn(
+            [*wrap, "transmission-daemon", "--foreground", "--config-dir",
+             config])
         self._session = ""
         wait_until(lambda: self._try("session-get"), "transmission answers")
 
@@ -128,3 +129,92 @@ class Transmission:
                 torrent["percentDone"] == 1 and torrent["status"] in (5, 6)
                 for torrent in torrents)
         wait_until(complete, "transmission has it all")
+
+
+class QBittorrent:
+    """qbittorrent-nox with a profile of its own, told what to do by its
+    WebAPI."""
+
+    def __init__(self, box, name, address, peer_port, web_port):
+        needs("qbittorrent-nox")
+        self._url = f"http://{address}:{web_port}/api/v2/"
+        self.downloads = box.path(name, "downloads")
+        config = box.path(name, "qBittorrent", "config")
+        for folder in (self.downloads, config):
+            os.makedirs(folder)
+        with open(os.path.join(config, "qBittorrent.conf"), "w",
+                  encoding="ascii") as file:
+            file.write(f"""[BitTorrent]
+Session\\AddExtensionToIncompleteFiles=false
+Session\\DHTEnabled=false
+Session\\DefaultSavePath={self.downloads}
+Session\\InterfaceAddress={address}
+Session\\LSDEnabled=false
+Session\\MultiConnectionsPerIp=true
+Session\\PeXEnabled=false
+Session\\Port={peer_port}
+[LegalNotice]
+Accepted=true
+[Network]
+PortForwardingEnabled=false
+[Preferences]
+WebUI\\Address={address}
+WebUI\\AuthSubnetWhitelist={address}/32
+WebUI\\AuthSubnetWhitelistEnabled=true
+WebUI\\CSRFProtection=false
+WebUI\\HostHeaderValidation=false
+WebUI\\LocalHostAuth=false
+WebUI\\Port={web_port}
+WebUI\\UseUPnP=false
+""")
+        self.process = box.spawn(["qbittorrent-nox",
+                                  f"--profile={box.path(name)}",
+                                  f"--webui-port={web_port}"])
+        wait_until(self._version, "qbittorrent answers")
+
+    def _version(self):
+        try:
+            with urllib.request.urlopen(self._url + "app/version",
+                                        timeout=10) as answer:
+                return answer.read()
+        except (urllib.error.URLError, OSError):
+            return None
+
+    def add(self, torrent_file):
+        with open(torrent_file, "rb") as file:
+            content = file.read()
+        mark = b"xxxxxxxxxxxxxxxxxxxx"
+        body = (b"--" + mark + b"\r\nContent-Disposition: form-data; "
+                b'name="torrents"; filename="a.torrent"\r\nContent-Type: '
+                b"application/x-bittorrent\r\n\r\n" + content +
+                b"\r\n--" + mark + b"--\r\n")
+        request = urllib.request.Request(
+            self._url + "torrents/add", body,
+            {"Content-Type": "multipart/form-data; boundary=" +
+             mark.decode()})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            equal(answer.read(), b"Ok.", "the answer of torrents/add")
+
+    def torrents(self):
+        with urllib.request.urlopen(self._url + "torrents/info",
+                                    timeout=10) as answer:
+            return json.load(answer)
+
+    def wait_complete(self):
+        def complete():
+            torrents = self.torrents()
+            return torrents and all(
+                torrent["progress"] == 1 and torrent["state"] in
+                ("uploading", "stalledUP") for torrent in torrents)
+        wait_until(complete, "qbittorrent has it all")
+
+
+def same_payload(actual, expected):
+    """Two folders, but for the padding of hybrid torrents, which clients that
+    do not know it keep as files of zeros."""
+    left = {name: data for name, data in tree(actual).items()
+            if not name.startswith(".pad/")}
+    right = tree(expected)
+    equal(sorted(left), sorted(right), f"files in {actual}")
+    for name, data in left.items():
+        equal(data == right[name], True, f"{name} in {actual} is the original")

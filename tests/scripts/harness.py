@@ -359,6 +359,14 @@ class Box:
         shutil.copytree(DEMO, path)
         return path
 
+    def part(self, name):
+        """A box within this one: a folder of its own, ended with it."""
+        os.makedirs(self.path(name))
+        os.chmod(self.folder, 0o755)  # for programs that leave root behind
+        part = Box(self.path(name))
+        self.at_end(part.close)
+        return part
+
     def at_end(self, action):
         """Called when the test is over, last one first."""
         self._cleanups.append(action)
