@@ -12,6 +12,8 @@
 #include <libtorrent/read_resume_data.hpp>
 #include <utility>
 
+#include "p2p/adopt.h"
+#include "p2p/fetch_scope.h"
 #include "p2p/metadata_fetch.h"
 #include "p2p/payload_check.h"
 #include "p2p/resume_store.h"
@@ -45,14 +47,18 @@ class DownloadRun {
     if (options_.approve) {
       RETURN_IF_ERROR(options_.approve(torrent_.metainfo));
     }
+    RETURN_IF_ERROR(MakeScope());
     RETURN_IF_ERROR(FindWhatIsHere());
-    const uint64_t here_bytes = HereBytes();
-    sink_.OnPlan(MakePlan(torrent_.metainfo, here_bytes));
+    if (!options_.adopt_path.empty()) RETURN_IF_ERROR(Adopt());
+    while (scope_.LookReady(start_.have)) {
+      RETURN_IF_ERROR(scope_.Look(start_.have));
+    }
+    SayPlan();
     if (AllHere()) {
       RETURN_IF_ERROR(SettleWhole());
       return Complete({});
     }
-    RETURN_IF_ERROR(CheckSpace(here_bytes));
+    RETURN_IF_ERROR(CheckSpace());
     if (cancel_.cancelled()) return FailCancelled();
     return Transfer();
   }
@@ -88,7 +94,7 @@ class DownloadRun {
     former_ = std::move(loaded.state);
   }
 
-  Result<void> Adopt(Result<CheckedTorrent> torrent) {
+  Result<void> Take(Result<CheckedTorrent> torrent) {
     ASSIGN_OR_RETURN(torrent_, std::move(torrent));
     RETURN_IF_ERROR(CheckIdentity(Wanted(), torrent_.metainfo.info_hashes));
     if (former_.has_value() &&
@@ -100,23 +106,23 @@ class DownloadRun {
   }
 
   Result<void> ObtainTorrent() {
-    if (!options_.torrent.empty()) return Adopt(CheckTorrent(options_.torrent));
+    if (!options_.torrent.empty()) return Take(CheckTorrent(options_.torrent));
     if (former_.has_value() &&
         !(former_->torrent.empty() && former_->info.empty())) {
-      const auto adopted = Adopt(
+      const auto taken = Take(
           former_->torrent.empty()
               ? CheckInfo(former_->info, former_->trackers, former_->web_seeds)
               : CheckTorrent(former_->torrent));
-      if (adopted) return {};
+      if (taken) return {};
       // A state that lies is no reason to fail: ask the swarm again.
-      sink_.OnNotice({"STATE_IGNORED", adopted.error().ToString(), ""});
+      sink_.OnNotice({"STATE_IGNORED", taken.error().ToString(), ""});
       former_.reset();
     }
     ASSIGN_OR_RETURN(fetched_, FetchMetadata(options_, cancel_, sink_));
     // Our rules on the bytes that peers sent come before anything else.
     RETURN_IF_ERROR(
-        Adopt(CheckInfo(std::move(fetched_.info), options_.magnet.trackers,
-                        options_.magnet.web_seeds)));
+        Take(CheckInfo(std::move(fetched_.info), options_.magnet.trackers,
+                       options_.magnet.web_seeds)));
     return SaveMetadata();
   }
 
@@ -147,14 +153,33 @@ class DownloadRun {
         .Hint("allow a larger total if this is what you want");
   }
 
+  // What is wanted: the chosen files, less what a copy elsewhere holds.
+  Result<void> MakeScope() {
+    layers_ = ReadPieceLayers(torrent_.torrent);
+    ASSIGN_OR_RETURN(Selection selection,
+                     SelectFiles(torrent_.metainfo, options_.selection));
+    CopyElsewhere copy;
+    if (options_.find_copy) {
+      ASSIGN_OR_RETURN(copy, options_.find_copy(torrent_.metainfo, layers_));
+    }
+    has_copy_ = !copy.path.empty();
+    scope_ =
+        FetchScope(torrent_.metainfo, std::move(selection), PayloadPath(),
+                   options_.look, std::move(copy.good), std::move(copy.path));
+    return {};
+  }
+
+  std::string PayloadPath() const {
+    return StrCat(folder_.data_path(), "/", torrent_.metainfo.name);
+  }
+
   // Decides which pieces are good: by the former state after a clean stop, by
   // hashing otherwise.
   Result<void> FindWhatIsHere() {
     const std::string data = folder_.data_path();
     if (!AnyPayload(torrent_.metainfo, data)) {
       former_.reset();
-      start_.have.assign(static_cast<size_t>(torrent_.info->num_pieces()),
-                         false);
+      start_.have.assign(torrent_.metainfo.num_pieces(), false);
       return {};
     }
     if (!folder_.unclean() && former_.has_value() &&
@@ -165,11 +190,6 @@ class DownloadRun {
       at_rest_ = true;
       return {};
     }
-    if (torrent_.metainfo.piece_digests.empty()) {
-      // v2 only: libtorrent hashes the files when the torrent is added.
-      start_.have.clear();
-      return {};
-    }
     sink_.OnNotice(
         {"RECHECK",
          folder_.unclean()
@@ -177,8 +197,16 @@ class DownloadRun {
              : "the files changed since the last run: checking what is on "
                "disk",
          ""});
-    const auto tick = [&](const std::string& item, uint64_t done,
-                          uint64_t total) {
+    ASSIGN_OR_RETURN(start_.have, Check(PayloadPath(), {}));
+    return {};
+  }
+
+  // Hashes the pieces (empty: all) of the payload at a path.
+  Result<PieceSet> Check(const std::string& path, PieceSet pieces) {
+    PieceCheckOptions check;
+    check.payload_path = path;
+    check.pieces = std::move(pieces);
+    check.tick = [&](const std::string& item, uint64_t done, uint64_t total) {
       TransferProgress progress;
       progress.stage = TransferStage::kDownload;
       progress.done_bytes = done;
@@ -186,9 +214,30 @@ class DownloadRun {
       progress.item = item;
       sink_.OnProgress(progress);
     };
-    ASSIGN_OR_RETURN(start_.have,
-                     RecheckPayload(torrent_.metainfo, data, cancel_, tick));
-    return {};
+    return CheckPieces(torrent_.metainfo, layers_, check, cancel_);
+  }
+
+  // Takes over what is right in a former copy at another place.
+  Result<void> Adopt() {
+    PieceSet missing = scope_.wanted();
+    for (size_t i = 0; i < missing.size(); ++i) {
+      if (start_.have[i]) missing[i] = false;
+    }
+    if (NumSet(missing) == 0) return {};
+    ASSIGN_OR_RETURN(const PieceSet good,
+                     Check(options_.adopt_path, std::move(missing)));
+    if (NumSet(good) == 0) {
+      sink_.OnNotice(
+          {"NOTHING_TO_ADOPT",
+           StrCat("\"", verify::EscapeForTerminal(options_.adopt_path),
+                  "\" holds nothing of this torrent"),
+           ""});
+      return {};
+    }
+    RETURN_IF_ERROR(folder_.MarkDirty());
+    at_rest_ = false;
+    return BringIn(torrent_.metainfo, options_.adopt_path, PayloadPath(), good,
+                   start_.have);
   }
 
   // False if the resume data does not read or fit.
@@ -215,21 +264,33 @@ class DownloadRun {
     return true;
   }
 
-  uint64_t HereBytes() const {
+  // Of the wanted pieces, those that are here or are not.
+  uint64_t WantedBytes(bool here) const {
     uint64_t bytes = 0;
     for (size_t i = 0; i < start_.have.size(); ++i) {
-      if (!start_.have[i]) continue;
+      if (!scope_.Wants(i) || start_.have[i] != here) continue;
       bytes += PieceBytes(torrent_.info->files(),
                           lt::piece_index_t(static_cast<int>(i)));
     }
     return bytes;
   }
 
+  uint64_t NeededBytes() const {
+    const uint64_t remaining = WantedBytes(false);
+    return remaining + remaining / 20 + options_.reserve_bytes;
+  }
+
+  void SayPlan() {
+    TransferPlan plan =
+        MakePlan(torrent_.metainfo, WantedBytes(true), &scope_.selection());
+    plan.needed_bytes = NeededBytes();
+    sink_.OnPlan(plan);
+  }
+
   bool AllHere() const {
-    return !start_.have.empty() &&
-           std::all_of(start_.have.begin(), start_.have.end(),
-                       [](bool here) { return here; }) &&
-           AllPayloadSizes(torrent_.metainfo, folder_.data_path());
+    return scope_.AllHere(start_.have) &&
+           (has_copy_ || AllPayloadSizes(torrent_.metainfo, folder_.data_path(),
+                                         scope_.selection().files));
   }
 
   // Everything was here, so no session runs; the state still has to say so.
@@ -248,18 +309,22 @@ class DownloadRun {
     return folder_.MarkClean();
   }
 
-  Result<void> CheckSpace(uint64_t here_bytes) const {
-    const uint64_t total = torrent_.metainfo.total_bytes();
-    const uint64_t remaining = total - std::min(total, here_bytes);
-    const uint64_t needed = remaining + remaining / 20;
+  Result<void> CheckSpace() const {
+    const uint64_t needed = NeededBytes();
     ASSIGN_OR_RETURN(const uint64_t free_bytes,
                      verify::FreeBytes(folder_.data_path()));
     if (free_bytes >= needed) return {};
     return Fail(ErrorCode::kIo,
                 StrCat("\"", verify::EscapeForTerminal(folder_.path()),
-                       "\": ", needed, " bytes needed, ", free_bytes, " free"))
+                       "\": ", needed, " bytes needed (", WantedBytes(false),
+                       " to fetch, 5 % for the file "
+                       "system, ",
+                       options_.reserve_bytes, " to keep free), ", free_bytes,
+                       " free"))
         .Id("E-DISK-FULL")
-        .Hint("free some space, or choose a folder on another disk");
+        .Hint(
+            "free some space, choose fewer files, or choose a folder on "
+            "another disk");
   }
 
   Result<DownloadOutcome> Transfer() {
@@ -285,18 +350,50 @@ class DownloadRun {
     start_.port = fetched_.port;
     start_.is_second = fetched_.by_session;
     auto ran = Guarded("download", [&] {
-      return RunTransfer(options_, torrent_, start_, folder_, cancel_, sink_);
+      return RunTransfer(options_, torrent_, start_, scope_, folder_, cancel_,
+                         sink_);
     });
     if (!ran) return verify::Unexpected(ran.error());
     if (!*ran) return verify::Unexpected(ran->error());
     return Complete(**ran);
   }
 
+  // libtorrent has hashed what it fetched; what is handed on although a file
+  // beside it is not, is hashed by us as well while all of it is here.
+  Result<void> CheckCutPieces() {
+    PieceSet cut = scope_.wanted();
+    if (!has_copy_) {
+      const std::vector<bool>& files = scope_.selection().files;
+      std::vector<bool> others(files.size());
+      for (size_t i = 0; i < files.size(); ++i) others[i] = !files[i];
+      const PieceSet of_others = PiecesOfFiles(torrent_.metainfo, others);
+      for (size_t i = 0; i < cut.size(); ++i) cut[i] = cut[i] && of_others[i];
+    }
+    if (NumSet(cut) == 0) return {};
+    ASSIGN_OR_RETURN(const PieceSet good, Check(PayloadPath(), cut));
+    for (size_t i = 0; i < cut.size(); ++i) {
+      if (!cut[i] || good[i]) continue;
+      return Fail(ErrorCode::kIo,
+                  StrCat("\"", verify::EscapeForTerminal(folder_.data_path()),
+                         "\": piece ", i, " changed while it was downloaded"));
+    }
+    return {};
+  }
+
   Result<DownloadOutcome> Complete(TransferResult result) {
-    if (!AllPayloadSizes(torrent_.metainfo, folder_.data_path())) {
+    const std::vector<bool>& files = scope_.selection().files;
+    if (!has_copy_ &&
+        !AllPayloadSizes(torrent_.metainfo, folder_.data_path(), files)) {
       return Fail(ErrorCode::kIo,
                   StrCat("\"", verify::EscapeForTerminal(folder_.data_path()),
                          "\": a file changed while it was downloaded"));
+    }
+    if (has_copy_ || !scope_.selection().IsAll(torrent_.metainfo)) {
+      RETURN_IF_ERROR(CheckCutPieces());
+      if (!has_copy_) {
+        RETURN_IF_ERROR(
+            RemoveUnwanted(torrent_.metainfo, folder_.data_path(), files));
+      }
     }
     DownloadOutcome outcome;
     outcome.torrent = torrent_.torrent;
@@ -308,8 +405,9 @@ class DownloadRun {
         outcome.torrent = std::move(whole->torrent);
       }
     }
-    outcome.payload_path =
-        StrCat(folder_.data_path(), "/", torrent_.metainfo.name);
+    outcome.payload_path = PayloadPath();
+    outcome.selection = scope_.selection();
+    outcome.pieces = scope_.wanted();
     outcome.metainfo = std::move(torrent_.metainfo);
     outcome.downloaded_bytes = result.downloaded_bytes;
     outcome.wasted_bytes = result.wasted_bytes;
@@ -322,9 +420,12 @@ class DownloadRun {
   WorkFolder folder_;
   std::optional<ResumeState> former_;
   CheckedTorrent torrent_;
+  PieceLayers layers_;
   FetchedMetadata fetched_;
+  FetchScope scope_;
   TransferStart start_;
-  bool at_rest_ = false;  // payload and state are as a clean stop left them
+  bool has_copy_ = false;  // elsewhere: see find_copy
+  bool at_rest_ = false;   // payload and state are as a clean stop left them
 };
 
 }  // namespace
@@ -339,6 +440,34 @@ Result<DownloadOutcome> Download(const DownloadOptions& options,
   }
   ASSIGN_OR_RETURN(WorkFolder folder, WorkFolder::Open(options.work_folder));
   return DownloadRun(options, cancel, sink, std::move(folder)).Run();
+}
+
+TransferPlan PlanOf(const Metainfo& metainfo, const Selection& selection) {
+  return MakePlan(metainfo, 0, &selection);
+}
+
+Result<FetchedTorrent> FetchTorrent(const DownloadOptions& options,
+                                    const verify::CancelToken& cancel,
+                                    TransferSink& sink) {
+  const InfoHashes& wanted = options.magnet.info_hashes;
+  const auto checked = [&]() -> Result<CheckedTorrent> {
+    if (!options.torrent.empty()) return CheckTorrent(options.torrent);
+    const LoadedState former = LoadState(options.work_folder + "/state");
+    if (former.state.has_value() && !former.state->torrent.empty()) {
+      auto known = CheckTorrent(former.state->torrent);
+      if (known && CheckIdentity(wanted, known->metainfo.info_hashes)) {
+        return known;
+      }
+    }
+    ASSIGN_OR_RETURN(FetchedMetadata fetched,
+                     FetchMetadata(options, cancel, sink));
+    return CheckInfo(std::move(fetched.info), options.magnet.trackers,
+                     options.magnet.web_seeds);
+  };
+  ASSIGN_OR_RETURN(CheckedTorrent torrent, checked());
+  RETURN_IF_ERROR(CheckIdentity(wanted, torrent.metainfo.info_hashes));
+  return FetchedTorrent{std::move(torrent.metainfo),
+                        std::move(torrent.torrent)};
 }
 
 }  // namespace p2p

@@ -2,6 +2,7 @@
 // All that p2p reports while it works: plain structs, no library types.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -52,6 +53,8 @@ struct TransferProgress {
 struct PlanFile {
   std::string path;  // relative, "/" between parts
   uint64_t size_bytes = 0;
+  bool selected = true;
+  size_t index = 0;  // in the torrent, pads counted: what --files names
 };
 
 // Known once the metadata is here (or the .torrent was given).
@@ -63,7 +66,11 @@ struct TransferPlan {
   uint64_t piece_length = 0;
   uint32_t num_pieces = 0;
   std::vector<PlanFile> files;
-  uint64_t resume_bytes = 0;  // already here
+  uint64_t resume_bytes = 0;    // already here
+  uint64_t selected_bytes = 0;  // of the files that are wanted
+  // What the disk has to have free: what is still to come, with room for the
+  // file system, and what the user wants to keep free.
+  uint64_t needed_bytes = 0;
 };
 
 // A remark that does not stop the transfer: a tracker that failed, a peer that

@@ -149,6 +149,25 @@ Result<Metainfo> ParseMetainfo(ByteSpan torrent) {
   return metainfo;
 }
 
+PieceLayers ReadPieceLayers(ByteSpan torrent) {
+  PieceLayers layers;
+  const auto document = ParseBencode(torrent);
+  if (!document) return layers;
+  const auto found = document->root().Find("piece layers");
+  if (!found.has_value() || !found->is_dictionary()) return layers;
+  for (auto it = found->begin(); it != found->end(); ++it) {
+    const std::string_view key = (*it).AsString().value_or("");
+    ++it;
+    const ByteSpan nodes = verify::AsBytes((*it).AsString().value_or(""));
+    verify::Sha256Digest root{};
+    if (key.size() != root.size()) continue;
+    const ByteSpan key_bytes = verify::AsBytes(key);
+    std::copy(key_bytes.begin(), key_bytes.end(), root.begin());
+    layers[root].assign(nodes.begin(), nodes.end());
+  }
+  return layers;
+}
+
 std::vector<std::byte> TorrentFromInfo(
     ByteSpan info, const std::vector<std::string>& trackers,
     const std::vector<std::string>& web_seeds, const PieceLayers& layers) {

@@ -78,6 +78,10 @@ std::vector<std::byte> TorrentFromInfo(
     verify::ByteSpan info, const std::vector<std::string>& trackers,
     const std::vector<std::string>& web_seeds, const PieceLayers& layers = {});
 
+// The piece layers of a whole .torrent; none for v1, or where every file fits
+// one piece. Requires that ParseMetainfo accepts `torrent`.
+PieceLayers ReadPieceLayers(verify::ByteSpan torrent);
+
 // Which file a byte of the payload lies in: (index, offset in it).
 struct FileRange {
   size_t file_index = 0;

@@ -6,18 +6,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
-#include <condition_variable>
 #include <filesystem>
-#include <mutex>
-#include <optional>
 #include <set>
-#include <thread>
 
+#include "p2p/piece_check.h"
 #include "verify/base/file.h"
 #include "verify/base/text.h"
 #include "verify/digest/digest.h"
-#include "verify/digest/hash_engine.h"
 
 namespace p2p {
 namespace {
@@ -27,44 +22,8 @@ using verify::StrCat;
 
 std::string PayloadPath(const Metainfo& metainfo, const MetainfoFile& file,
                         const std::string& folder) {
-  return metainfo.single_file
-             ? StrCat(folder, "/", metainfo.name)
-             : StrCat(folder, "/", metainfo.name, "/", file.path);
+  return PayloadFilePath(metainfo, file, StrCat(folder, "/", metainfo.name));
 }
-
-// Receives progress from the hashing threads; the caller's thread reads it.
-class Mailbox final : public verify::ProgressSink {
- public:
-  struct State {
-    std::string item;
-    uint64_t done_bytes = 0;
-    uint64_t total_bytes = 0;
-  };
-
-  void OnProgress(std::string_view item, uint64_t done_bytes,
-                  uint64_t total_bytes) override {
-    const std::lock_guard lock(mu_);
-    state_ = {std::string(item), done_bytes, total_bytes};
-  }
-  void Finish() {
-    const std::lock_guard lock(mu_);
-    finished_ = true;
-    wake_.notify_all();
-  }
-  // Waits for the end or `timeout`; true at the end.
-  bool Wait(std::chrono::milliseconds timeout, State& state) {
-    std::unique_lock lock(mu_);
-    wake_.wait_for(lock, timeout, [this] { return finished_; });
-    state = state_;
-    return finished_;
-  }
-
- private:
-  std::mutex mu_;
-  std::condition_variable wake_;
-  State state_;            // guarded by mu_
-  bool finished_ = false;  // guarded by mu_
-};
 
 }  // namespace
 
@@ -101,9 +60,11 @@ bool AnyPayload(const Metainfo& metainfo, const std::string& folder) {
   return false;
 }
 
-bool AllPayloadSizes(const Metainfo& metainfo, const std::string& folder) {
-  for (const MetainfoFile& file : metainfo.files) {
-    if (file.is_pad) continue;
+bool AllPayloadSizes(const Metainfo& metainfo, const std::string& folder,
+                     const std::vector<bool>& wanted) {
+  for (size_t i = 0; i < metainfo.files.size(); ++i) {
+    const MetainfoFile& file = metainfo.files[i];
+    if (file.is_pad || (!wanted.empty() && !wanted[i])) continue;
     struct stat info {};
     const std::string path = PayloadPath(metainfo, file, folder);
     if (::lstat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode) ||
@@ -114,36 +75,23 @@ bool AllPayloadSizes(const Metainfo& metainfo, const std::string& folder) {
   return true;
 }
 
-Result<std::vector<bool>> RecheckPayload(
-    const Metainfo& metainfo, const std::string& folder,
-    const verify::CancelToken& cancel,
-    const std::function<void(const std::string&, uint64_t, uint64_t)>& tick) {
-  verify::HashRequest request;
-  request.piece_length = metainfo.piece_length;
-  request.piece_digests = metainfo.piece_digests;
-  for (const MetainfoFile& file : metainfo.files) {
-    verify::HashFile entry;
-    if (!file.is_pad) entry.path = PayloadPath(metainfo, file, folder);
-    entry.size_bytes = file.size_bytes;
-    entry.want_sha256 = false;
-    request.files.push_back(std::move(entry));
-  }
-  Mailbox mailbox;
-  std::optional<Result<verify::HashOutcome>> outcome;
-  {
-    const std::jthread worker([&] {
-      outcome.emplace(verify::HashFiles(request, cancel, &mailbox));
-      mailbox.Finish();
-    });
-    Mailbox::State state;
-    while (!mailbox.Wait(std::chrono::milliseconds(250), state)) {
-      tick(state.item, state.done_bytes, state.total_bytes);
+Result<void> RemoveUnwanted(const Metainfo& metainfo, const std::string& folder,
+                            const std::vector<bool>& wanted) {
+  for (size_t i = 0; i < metainfo.files.size(); ++i) {
+    if (metainfo.files[i].is_pad || wanted[i]) continue;
+    const std::string path = PayloadPath(metainfo, metainfo.files[i], folder);
+    if (::unlink(path.c_str()) != 0) {
+      if (errno != ENOENT && errno != ENOTDIR) {
+        return verify::FailErrno("remove", path, errno);
+      }
+    }
+    std::filesystem::path parent = std::filesystem::path(path).parent_path();
+    while (parent.native().size() > folder.size() &&
+           ::rmdir(parent.c_str()) == 0) {
+      parent = parent.parent_path();
     }
   }
-  if (!*outcome) return verify::Unexpected(std::move(*outcome).error());
-  std::vector<bool> good(metainfo.piece_digests.size(), true);
-  for (const uint32_t piece : (*outcome)->bad_pieces) good[piece] = false;
-  return good;
+  return {};
 }
 
 Result<void> SyncPayload(const Metainfo& metainfo, const std::string& folder) {

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What of a torrent is already on disk: by hashing it, or, after a clean stop,
-// by looking whether the files are as they were left. Internal to p2p.
+// The payload files of a torrent on disk: whether they are as a clean stop left
+// them, whether all are there, and making them last. Hashing them is
+// p2p/piece_check. Internal to p2p.
 // Tested by tests/p2p/download_test.cc and crash_test.cc.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "p2p/metainfo.h"
-#include "verify/base/progress.h"
 #include "verify/base/result.h"
 
 namespace p2p {
@@ -26,17 +25,17 @@ std::string PayloadFingerprint(const Metainfo& metainfo,
 // True if any payload file with bytes stands under `folder`.
 bool AnyPayload(const Metainfo& metainfo, const std::string& folder);
 
-// True if every payload file is a regular file of its full size.
-bool AllPayloadSizes(const Metainfo& metainfo, const std::string& folder);
+// True if every payload file that is wanted (one flag for each of
+// metainfo.files; empty: all) is a regular file of its full size.
+bool AllPayloadSizes(const Metainfo& metainfo, const std::string& folder,
+                     const std::vector<bool>& wanted = {});
 
-// Hashes what is there on all processors and tells for each v1 piece whether
-// it is good. `tick(item, done, total)` is called on the caller's thread a few
-// times a second. Requires piece digests. Errors: kCancelled, those of
-// HashFiles.
-verify::Result<std::vector<bool>> RecheckPayload(
-    const Metainfo& metainfo, const std::string& folder,
-    const verify::CancelToken& cancel,
-    const std::function<void(const std::string&, uint64_t, uint64_t)>& tick);
+// Removes the payload files that are not wanted, which hold the ends of pieces
+// that wanted files share with them, and folders that are empty then.
+// Errors: kIo.
+verify::Result<void> RemoveUnwanted(const Metainfo& metainfo,
+                                    const std::string& folder,
+                                    const std::vector<bool>& wanted);
 
 // Writes every payload file's bytes to the disk itself, and the folders that
 // name them. Errors: kIo.

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <mutex>
 
+#include "p2p/piece_hasher.h"
 #include "verify/base/text.h"
 #include "verify/base/thread_pool.h"
 #include "verify/digest/merkle.h"
@@ -18,85 +19,6 @@ using verify::Result;
 using verify::Sha1Digest;
 using verify::Sha256Digest;
 
-// Read at once; bounds the memory of a thread whatever the piece length.
-constexpr uint64_t kChunkBytes = 1u << 20;
-
-struct Piece {
-  size_t file = 0;
-  uint64_t offset = 0;
-  uint64_t size_bytes = 0;
-  uint64_t padding = 0;  // zeros that v1 counts to this piece
-};
-
-struct PieceDigests {
-  Sha256Digest root{};
-  Sha1Digest sha1{};
-};
-
-class PieceHasher {
- public:
-  PieceHasher(uint64_t piece_length, bool with_v1)
-      : chunk_bytes_(std::min(piece_length, kChunkBytes)),
-        piece_length_(piece_length),
-        with_v1_(with_v1),
-        buffer_(static_cast<size_t>(chunk_bytes_)),
-        zero_chunk_(merkle_.ZeroRoot(LeavesOf(chunk_bytes_))) {}
-
-  // `fills_layer`: the piece is one of several, so that its tree has the full
-  // width of a piece even where the file ends in it.
-  Result<PieceDigests> Hash(const verify::ReadOnlyFile& file,
-                            const Piece& piece, bool fills_layer);
-
- private:
-  static size_t LeavesOf(uint64_t bytes) {
-    return static_cast<size_t>((bytes + verify::kMerkleLeafBytes - 1) /
-                               verify::kMerkleLeafBytes);
-  }
-
-  uint64_t chunk_bytes_;
-  uint64_t piece_length_;
-  bool with_v1_;
-  std::vector<std::byte> buffer_;
-  verify::MerkleHasher merkle_;
-  Sha256Digest zero_chunk_;
-  verify::Sha1Hasher sha1_;
-};
-
-Result<PieceDigests> PieceHasher::Hash(const verify::ReadOnlyFile& file,
-                                       const Piece& piece, bool fills_layer) {
-  std::vector<Sha256Digest> chunks;
-  PieceDigests digests;
-  sha1_.Reset();
-  const bool is_one_chunk = piece.size_bytes <= chunk_bytes_;
-  for (uint64_t done = 0; done < piece.size_bytes;) {
-    const auto size =
-        static_cast<size_t>(std::min(chunk_bytes_, piece.size_bytes - done));
-    const std::span<std::byte> bytes = std::span(buffer_).first(size);
-    RETURN_IF_ERROR(file.ReadAt(piece.offset + done, bytes));
-    // The tree of a short file is only as wide as its leaves need.
-    const bool full_width = fills_layer || !is_one_chunk;
-    chunks.push_back(
-        merkle_.SubtreeRoot(bytes, full_width ? LeavesOf(chunk_bytes_) : 1));
-    if (with_v1_) sha1_.Update(bytes);
-    done += size;
-  }
-  digests.root = merkle_.Root(
-      std::move(chunks), zero_chunk_,
-      fills_layer ? static_cast<size_t>(piece_length_ / chunk_bytes_) : 1);
-  if (with_v1_) {
-    if (piece.padding > 0) {
-      std::fill(buffer_.begin(), buffer_.end(), std::byte{});
-    }
-    for (uint64_t left = piece.padding; left > 0;) {
-      const auto size = static_cast<size_t>(std::min(chunk_bytes_, left));
-      sha1_.Update(std::span(buffer_).first(size));
-      left -= size;
-    }
-    digests.sha1 = sha1_.Finish();
-  }
-  return digests;
-}
-
 }  // namespace
 
 Result<AlignedDigests> HashAligned(const Payload& payload,
@@ -104,7 +26,7 @@ Result<AlignedDigests> HashAligned(const Payload& payload,
                                    size_t num_threads,
                                    const verify::CancelToken& cancel,
                                    verify::ProgressSink* progress) {
-  std::vector<Piece> pieces;
+  std::vector<FilePiece> pieces;
   std::vector<size_t> first_piece;
   uint64_t total_bytes = 0;
   for (size_t i = 0; i < payload.files.size(); ++i) {
@@ -144,7 +66,7 @@ Result<AlignedDigests> HashAligned(const Payload& payload,
         stop.store(true);
         return;
       }
-      const Piece& piece = pieces[i];
+      const FilePiece& piece = pieces[i];
       const PayloadFile& source = payload.files[piece.file];
       if (!file.has_value() || open_index != piece.file) {
         auto opened = verify::ReadOnlyFile::Open(source.path);

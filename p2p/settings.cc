@@ -95,6 +95,9 @@ void SetDisk(settings_pack& pack, const DescriptorBudget& budget) {
   pack.set_int(settings_pack::max_queued_disk_bytes, 32 << 20);
   pack.set_int(settings_pack::checking_mem_usage, 2048);
   pack.set_int(settings_pack::hashing_threads, 2);
+  // What is on disk was checked by our own hashing before the torrent is
+  // added; libtorrent never reads it all again.
+  pack.set_bool(settings_pack::no_recheck_incomplete_resume, true);
   pack.set_int(settings_pack::file_pool_size, budget.files);
 }
 

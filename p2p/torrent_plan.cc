@@ -3,7 +3,6 @@
 
 #include <libtorrent/bdecode.hpp>
 #include <libtorrent/file_storage.hpp>
-#include <libtorrent/peer_request.hpp>
 #include <libtorrent/write_resume_data.hpp>
 #include <utility>
 
@@ -19,8 +18,6 @@ using verify::EscapeForTerminal;
 using verify::Fail;
 using verify::Result;
 using verify::StrCat;
-
-constexpr int64_t kSmallFileBytes = 4 << 20;
 
 lt::span<const char> CharSpan(ByteSpan bytes) {
   const std::string_view text = verify::AsText(bytes);
@@ -155,6 +152,14 @@ Result<void> CheckIdentity(const InfoHashes& wanted, const InfoHashes& got) {
                        have, " given"))
         .Id("E-INFO-HASH");
   };
+  if (wanted.v1.has_value() && wanted.v2.has_value() &&
+      (wanted.v1 == got.v1) != (wanted.v2 == got.v2)) {
+    return Fail(ErrorCode::kCorrupt,
+                StrCat("torrent: of the two hashes asked for only the ",
+                       wanted.v1 == got.v1 ? "v1" : "v2", " one is its own"))
+        .Id("E-HASH-PAIR")
+        .Hint("the link names two torrents as one; get it from its publisher");
+  }
   if (wanted.v1.has_value() && wanted.v1 != got.v1) {
     return fail("v1", verify::HexEncode(*wanted.v1),
                 got.v1 ? verify::HexEncode(*got.v1) : "none");
@@ -166,7 +171,8 @@ Result<void> CheckIdentity(const InfoHashes& wanted, const InfoHashes& got) {
   return {};
 }
 
-TransferPlan MakePlan(const Metainfo& metainfo, uint64_t resume_bytes) {
+TransferPlan MakePlan(const Metainfo& metainfo, uint64_t resume_bytes,
+                      const Selection* selection) {
   TransferPlan plan;
   plan.name = metainfo.name;
   plan.info_hashes = metainfo.info_hashes;
@@ -177,8 +183,12 @@ TransferPlan MakePlan(const Metainfo& metainfo, uint64_t resume_bytes) {
   plan.magnet = FormatMagnet(magnet);
   plan.total_bytes = metainfo.total_bytes();
   plan.piece_length = metainfo.piece_length;
-  for (const MetainfoFile& file : metainfo.files) {
-    if (!file.is_pad) plan.files.push_back({file.path, file.size_bytes});
+  for (size_t i = 0; i < metainfo.files.size(); ++i) {
+    const MetainfoFile& file = metainfo.files[i];
+    if (file.is_pad) continue;
+    const bool selected = selection == nullptr || selection->files[i];
+    plan.files.push_back({file.path, file.size_bytes, selected, i});
+    if (selected) plan.selected_bytes += file.size_bytes;
   }
   plan.num_pieces = metainfo.num_pieces();
   plan.resume_bytes = resume_bytes;
@@ -201,25 +211,15 @@ std::string PieceItem(const lt::file_storage& files, lt::piece_index_t piece) {
   return item;
 }
 
-std::vector<lt::download_priority_t> SmallFilesFirst(
-    const lt::file_storage& files) {
-  std::vector<lt::download_priority_t> priorities(
-      static_cast<size_t>(files.num_pieces()), lt::default_priority);
-  const auto raise = [&](lt::file_index_t file, int64_t offset) {
-    const lt::peer_request at = files.map_file(file, offset, 1);
-    priorities[static_cast<size_t>(static_cast<int>(at.piece))] =
-        lt::top_priority;
-  };
-  for (const lt::file_index_t file : files.file_range()) {
-    const int64_t size = files.file_size(file);
-    if (files.pad_file_at(file) || size == 0) continue;
-    if (size <= kSmallFileBytes) {
-      for (int64_t at = 0; at < size; at += files.piece_length()) {
-        raise(file, at);
-      }
+std::vector<lt::download_priority_t> PiecePriorities(const FetchScope& scope) {
+  std::vector<lt::download_priority_t> priorities(scope.open().size(),
+                                                  lt::dont_download);
+  for (size_t i = 0; i < priorities.size(); ++i) {
+    if (scope.first()[i]) {
+      priorities[i] = lt::top_priority;
+    } else if (scope.open()[i]) {
+      priorities[i] = lt::default_priority;
     }
-    raise(file, 0);
-    raise(file, size - 1);
   }
   return priorities;
 }

@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "p2p/events.h"
+#include "p2p/fetch_scope.h"
 #include "p2p/lt_bridge.h"
 #include "p2p/metainfo.h"
+#include "p2p/selection.h"
 #include "verify/base/bytes.h"
 
 namespace p2p {
@@ -38,22 +40,23 @@ verify::Result<CheckedTorrent> CheckInfo(
     const std::vector<std::string>& web_seeds);
 
 // Error if the torrent is not the one that was asked for: every hash that was
-// asked for must be there. kMismatch, id E-INFO-HASH.
+// asked for must be there. kMismatch, id E-INFO-HASH; kCorrupt, id E-HASH-PAIR
+// if one is and the other is not.
 verify::Result<void> CheckIdentity(const InfoHashes& wanted,
                                    const InfoHashes& got);
 
-TransferPlan MakePlan(const Metainfo& metainfo, uint64_t resume_bytes);
+// `selection`: null for all files.
+TransferPlan MakePlan(const Metainfo& metainfo, uint64_t resume_bytes,
+                      const Selection* selection = nullptr);
 
 // Bytes of payload (without pads) in one piece.
 uint64_t PieceBytes(const lt::file_storage& files, lt::piece_index_t piece);
 // Path of the first payload file in the piece; empty if all is padding.
 std::string PieceItem(const lt::file_storage& files, lt::piece_index_t piece);
 
-// Small files first (their hyperparameters, licence and tokenizer tell whether
-// the rest is worth having), then both ends of the large ones, where formats
-// keep their headers.
-std::vector<lt::download_priority_t> SmallFilesFirst(
-    const lt::file_storage& files);
+// What libtorrent is to ask for: what tells what the rest is first, nothing
+// that is not open.
+std::vector<lt::download_priority_t> PiecePriorities(const FetchScope& scope);
 
 // libtorrent's resume data for the pieces that are here. May throw.
 std::vector<std::byte> MakeResumeData(const lt::torrent_info& info,

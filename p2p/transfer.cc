@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "p2p/metadata_fetch.h"
+#include "p2p/metainfo.h"
 #include "p2p/payload_check.h"
 #include "p2p/resume_store.h"
 #include "p2p/session.h"
@@ -35,6 +36,10 @@ constexpr auto kReport = milliseconds(500);
 constexpr auto kSaveEvery = seconds(30);
 // Without a byte for so long a transfer says why.
 constexpr auto kIdle = seconds(10);
+constexpr auto kFirstLayersSave = seconds(3);
+constexpr auto kCheckSpaceEvery = seconds(2);
+// What stays free of a disk that others fill as well.
+constexpr uint64_t kMinFreeBytes = 64u << 20;
 // A piece that fails this often has no good source.
 constexpr int kMaxPieceFailures = 20;
 constexpr uint64_t kMinWasteLimit = 64u << 20;
@@ -42,11 +47,12 @@ constexpr uint64_t kMinWasteLimit = 64u << 20;
 class TransferRun {
  public:
   TransferRun(const DownloadOptions& options, const CheckedTorrent& torrent,
-              const TransferStart& start, WorkFolder& folder,
+              const TransferStart& start, FetchScope& scope, WorkFolder& folder,
               const verify::CancelToken& cancel, TransferSink& sink)
       : options_(options),
         checked_(torrent),
         start_(start),
+        scope_(scope),
         folder_(folder),
         cancel_(cancel),
         sink_(sink),
@@ -57,7 +63,8 @@ class TransferRun {
     state_.trackers = start_.trackers;
     state_.web_seeds = start_.web_seeds;
     progress_.stage = TransferStage::kDownload;
-    progress_.total_bytes = checked_.metainfo.total_bytes();
+    counted_.assign(checked_.metainfo.num_pieces(), false);
+    CountWanted();
   }
 
   Result<TransferResult> Run() {
@@ -80,7 +87,7 @@ class TransferRun {
     params.ti = checked_.info;
     params.save_path = folder_.data_path();
     session_->Prepare(params, start_.trackers, start_.web_seeds);
-    params.piece_priorities = SmallFilesFirst(files_);
+    params.piece_priorities = PiecePriorities(scope_);
     params.unfinished_pieces = start_.unfinished;
     params.have_pieces = ToBitfield(start_.have);
     session_->AddPeers(params, options_.magnet.peers);
@@ -90,16 +97,18 @@ class TransferRun {
     return params;
   }
 
-  // Until every piece is here, or something stops the transfer.
+  // Until every wanted piece is here, or something stops the transfer.
   Result<void> Loop() {
     auto next_report = SteadyClock::now();
-    auto next_save = next_report + kSaveEvery;
+    auto next_save =
+        next_report + (LacksLayers() ? kFirstLayersSave : kSaveEvery);
     last_news_ = next_report;
     while (true) {
       if (cancel_.cancelled()) return FailCancelled();
       for (const lt::alert* alert : session_->Wait(kPoll)) OnAlert(*alert);
       if (error_.has_value()) return verify::Unexpected(*error_);
-      if (finished_) return {};
+      RETURN_IF_ERROR(TendLook());
+      if (wanted_left_ == 0 && !scope_.look_pending()) return {};
       const auto now = SteadyClock::now();
       session_->Tend(torrent_);
       if (now >= next_report) {
@@ -112,18 +121,95 @@ class TransferRun {
       }
       if (now >= next_save) {
         next_save = now + kSaveEvery;
-        torrent_.save_resume_data(lt::torrent_handle::only_if_modified);
+        want_layers_ = LacksLayers();
+        torrent_.save_resume_data(want_layers_
+                                      ? lt::torrent_handle::save_info_dict
+                                      : lt::torrent_handle::only_if_modified);
+      }
+      if (now >= next_space_check_) {
+        next_space_check_ = now + kCheckSpaceEvery;
+        RETURN_IF_ERROR(CheckSpace());
       }
       RETURN_IF_ERROR(CheckWaste());
       RETURN_IF_ERROR(CheckStall(now));
     }
   }
 
+  // Lets the caller see what is here so far, once it is on disk; asks for more
+  // when it has seen enough, or when what it waits for is slow to come.
+  Result<void> TendLook() {
+    if (!scope_.look_pending()) return {};
+    if (!scope_.LookReady(counted_)) {
+      if (scope_.Widen(counted_)) AskForOpen();
+      return {};
+    }
+    if (!look_flushing_) {
+      look_flushing_ = true;
+      flushed_ = false;
+      torrent_.flush_cache();
+      return {};
+    }
+    if (!flushed_) return {};
+    look_flushing_ = false;
+    RETURN_IF_ERROR(scope_.Look(counted_));
+    CountWanted();
+    AskForOpen();
+    return {};
+  }
+
+  void AskForOpen() { torrent_.prioritize_pieces(PiecePriorities(scope_)); }
+
+  // Totals of the report, when what is wanted has changed.
+  void CountWanted() {
+    progress_.total_bytes = 0;
+    progress_.done_bytes = 0;
+    progress_.pieces_done = 0;
+    wanted_left_ = 0;
+    for (size_t i = 0; i < counted_.size(); ++i) {
+      if (!scope_.Wants(i)) continue;
+      const uint64_t bytes =
+          PieceBytes(files_, lt::piece_index_t(static_cast<int>(i)));
+      progress_.total_bytes += bytes;
+      if (counted_[i]) {
+        progress_.done_bytes += bytes;
+        ++progress_.pieces_done;
+      } else {
+        ++wanted_left_;
+      }
+    }
+  }
+
+  // Stops before the disk is full: what was fetched by then is kept and the
+  // state can still be written.
+  Result<void> CheckSpace() const {
+    const auto free_bytes = verify::FreeBytes(folder_.data_path());
+    if (!free_bytes) return {};
+    const uint64_t remaining = RemainingBytes();
+    const uint64_t floor =
+        options_.reserve_bytes + std::min(kMinFreeBytes, remaining);
+    if (*free_bytes >= floor) return {};
+    return Fail(ErrorCode::kIo,
+                StrCat("\"", EscapeForTerminal(folder_.path()),
+                       "\": ", *free_bytes, " bytes free, ", remaining,
+                       " are still needed and ", options_.reserve_bytes,
+                       " are to stay free"))
+        .Id("E-DISK-FULL")
+        .Hint(
+            "free some space and run the same command again; what is here "
+            "is kept");
+  }
+
+  uint64_t RemainingBytes() const {
+    return progress_.total_bytes -
+           std::min(progress_.total_bytes, progress_.done_bytes);
+  }
+
   void OnAlert(const lt::alert& alert) {
     if (const auto* update = lt::alert_cast<lt::state_update_alert>(&alert)) {
       for (const lt::torrent_status& status : update->status) OnStatus(status);
     } else if (lt::alert_cast<lt::torrent_finished_alert>(&alert) != nullptr) {
-      finished_ = true;
+      // Which pieces those are comes with the report.
+      session_->engine().post_torrent_updates(lt::torrent_handle::query_pieces);
     } else if (const auto* failed =
                    lt::alert_cast<lt::hash_failed_alert>(&alert)) {
       OnHashFailed(*failed);
@@ -133,13 +219,18 @@ class TransferRun {
     } else if (const auto* broken =
                    lt::alert_cast<lt::torrent_error_alert>(&alert)) {
       OnTorrentError(*broken);
-    } else if (const auto* refused =
-                   lt::alert_cast<lt::fastresume_rejected_alert>(&alert)) {
-      // The engine hashes what is there before it asks for a byte.
-      sink_.OnNotice({"RECHECK",
-                      StrCat("files are missing or were moved: ",
-                             ErrorText(refused->error)),
-                      ""});
+    } else if (lt::alert_cast<lt::fastresume_rejected_alert>(&alert) !=
+               nullptr) {
+      if (!error_.has_value()) {
+        error_ = Fail(ErrorCode::kIo,
+                      StrCat("\"", EscapeForTerminal(folder_.path()),
+                             "\": files went away while they were opened"))
+                     .Id("E-FILES-CHANGED")
+                     .Hint(
+                         "run the same command again: what is left is checked "
+                         "first")
+                     .error();
+      }
     } else if (const auto* saved =
                    lt::alert_cast<lt::save_resume_data_alert>(&alert)) {
       OnResumeData(saved->params);
@@ -166,9 +257,7 @@ class TransferRun {
     CountPieces(status.pieces);
     const auto downloaded = static_cast<uint64_t>(
         std::max<int64_t>(status.total_payload_download, 0));
-    checking_ = status.state == lt::torrent_status::checking_files ||
-                status.state == lt::torrent_status::checking_resume_data;
-    if (downloaded > result_.downloaded_bytes || checking_) {
+    if (downloaded > result_.downloaded_bytes) {
       last_news_ = SteadyClock::now();
     }
     result_.downloaded_bytes = downloaded;
@@ -177,26 +266,26 @@ class TransferRun {
         std::max<int64_t>(status.total_redundant_bytes, 0));
     failed_bytes_ =
         static_cast<uint64_t>(std::max<int64_t>(status.total_failed_bytes, 0));
-    // Should the alert itself be lost in a flood.
-    if (status.is_finished && !checking_) finished_ = true;
   }
 
   void CountPieces(const lt::typed_bitfield<lt::piece_index_t>& pieces) {
-    if (pieces.empty()) return;
-    counted_.resize(static_cast<size_t>(pieces.size()), false);
+    if (static_cast<size_t>(pieces.size()) != counted_.size()) return;
     for (const lt::piece_index_t piece : pieces.range()) {
       const auto index = static_cast<size_t>(static_cast<int>(piece));
       if (pieces.get_bit(piece) == counted_[index]) continue;
       counted_[index] = !counted_[index];
+      if (counted_[index]) good_since_failure_ = true;
+      if (!scope_.Wants(index)) continue;
       const uint64_t bytes = PieceBytes(files_, piece);
       if (counted_[index]) {
         progress_.done_bytes += bytes;
         ++progress_.pieces_done;
+        --wanted_left_;
         progress_.item = PieceItem(files_, piece);
-        good_since_failure_ = true;
       } else {
         progress_.done_bytes -= bytes;
         --progress_.pieces_done;
+        ++wanted_left_;
       }
     }
   }
@@ -225,9 +314,7 @@ class TransferRun {
       error_ = Fail(ErrorCode::kIo, what).error();
       return;
     }
-    const uint64_t remaining =
-        progress_.total_bytes -
-        std::min(progress_.total_bytes, progress_.done_bytes);
+    const uint64_t remaining = RemainingBytes();
     error_ = Fail(ErrorCode::kIo,
                   StrCat(what, ": ", remaining, " bytes are still needed"))
                  .Id("E-DISK-FULL")
@@ -280,7 +367,16 @@ class TransferRun {
     if (!whole) return;
     const verify::ByteSpan bytes =
         verify::AsBytes({whole->data(), whole->size()});
+    if (!ParseMetainfo(bytes)) return;
     result_.torrent.assign(bytes.begin(), bytes.end());
+    // With them the next run can check what is on disk piece by piece.
+    state_.torrent = result_.torrent;
+    state_.info.clear();
+  }
+
+  // A v2 torrent of which only the magnet was known: its nodes come from peers.
+  bool LacksLayers() const {
+    return checked_.torrent.empty() && result_.torrent.empty();
   }
 
   Result<void> CheckWaste() const {
@@ -325,7 +421,7 @@ class TransferRun {
   // Why nothing comes, if that is so.
   std::optional<SwarmAccount> AccountIfIdle(SteadyClock::time_point now) const {
     const auto waited = now - last_news_;
-    if (checking_ || (result_.downloaded_bytes > 0 && waited < kIdle)) {
+    if (result_.downloaded_bytes > 0 && waited < kIdle) {
       return std::nullopt;
     }
     return session_->trace().Account(
@@ -366,7 +462,7 @@ class TransferRun {
       at_rest = WaitUntil(flushed_, milliseconds(200));
     }
     OnStatus(torrent_.status(lt::torrent_handle::query_pieces));
-    want_layers_ = complete && checked_.torrent.empty();
+    want_layers_ = LacksLayers();
     resume_answered_ = false;
     torrent_.save_resume_data(want_layers_ ? lt::torrent_handle::save_info_dict
                                            : lt::resume_data_flags_t{});
@@ -399,6 +495,7 @@ class TransferRun {
   const DownloadOptions& options_;
   const CheckedTorrent& checked_;
   const TransferStart& start_;
+  FetchScope& scope_;
   WorkFolder& folder_;
   const verify::CancelToken& cancel_;
   TransferSink& sink_;
@@ -410,15 +507,16 @@ class TransferRun {
   TransferProgress progress_;
   TransferResult result_;
   std::optional<verify::Error> error_;
-  std::vector<bool> counted_;
+  PieceSet counted_;  // what is here, wanted or not
   std::map<int, int> piece_failures_;
   int worst_piece_failures_ = 0;
   uint64_t hash_failures_ = 0;
   uint64_t failed_bytes_ = 0;
   bool good_since_failure_ = true;
   SteadyClock::time_point last_news_{};
-  bool checking_ = false;
-  bool finished_ = false;
+  SteadyClock::time_point next_space_check_{};
+  size_t wanted_left_ = 0;  // pieces
+  bool look_flushing_ = false;
   bool disk_error_ = false;
   bool paused_ = false;
   bool flushed_ = false;
@@ -431,10 +529,11 @@ class TransferRun {
 Result<TransferResult> RunTransfer(const DownloadOptions& options,
                                    const CheckedTorrent& torrent,
                                    const TransferStart& start,
-                                   WorkFolder& folder,
+                                   FetchScope& scope, WorkFolder& folder,
                                    const verify::CancelToken& cancel,
                                    TransferSink& sink) {
-  return TransferRun(options, torrent, start, folder, cancel, sink).Run();
+  return TransferRun(options, torrent, start, scope, folder, cancel, sink)
+      .Run();
 }
 
 }  // namespace p2p

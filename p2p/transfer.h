@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "p2p/download.h"
+#include "p2p/fetch_scope.h"
 #include "p2p/lt_bridge.h"
 #include "p2p/torrent_plan.h"
 #include "p2p/work_folder.h"
@@ -17,8 +18,7 @@
 namespace p2p {
 
 struct TransferStart {
-  // One for each piece; empty: unknown, libtorrent hashes the files first.
-  std::vector<bool> have;
+  PieceSet have;
   // Blocks of pieces that are not whole yet, as libtorrent left them.
   std::map<lt::piece_index_t, lt::bitfield> unfinished;
   std::vector<lt::tcp::endpoint> peers;
@@ -36,12 +36,11 @@ struct TransferResult {
   std::vector<std::byte> torrent;
 };
 
-// Errors as Download says. May throw what libtorrent throws.
-verify::Result<TransferResult> RunTransfer(const DownloadOptions& options,
-                                           const CheckedTorrent& torrent,
-                                           const TransferStart& start,
-                                           WorkFolder& folder,
-                                           const verify::CancelToken& cancel,
-                                           TransferSink& sink);
+// `scope` grows where the caller's look asks for more. Errors as Download says.
+// May throw what libtorrent throws.
+verify::Result<TransferResult> RunTransfer(
+    const DownloadOptions& options, const CheckedTorrent& torrent,
+    const TransferStart& start, FetchScope& scope, WorkFolder& folder,
+    const verify::CancelToken& cancel, TransferSink& sink);
 
 }  // namespace p2p

@@ -180,7 +180,7 @@ TEST(DownloadTest, ResumesAfterCancelWithoutFetchingTwice) {
   EXPECT_LE(second->downloaded_bytes, torrent.total_bytes() - done);
 }
 
-TEST(DownloadTest, ChecksFilesThatChangedBetweenRuns) {
+TEST(DownloadTest, F7ChecksFilesThatChangedBetweenRuns) {
   const TempDir temp;
   const TestTorrent torrent = ModelTorrent();
   WritePayload(torrent, temp.File("source"));
@@ -206,7 +206,7 @@ TEST(DownloadTest, ChecksFilesThatChangedBetweenRuns) {
   EXPECT_LE(second->downloaded_bytes, 2 * kPiece);
 }
 
-TEST(DownloadTest, IgnoresStateThatDoesNotRead) {
+TEST(DownloadTest, F6IgnoresStateThatDoesNotRead) {
   const TempDir temp;
   const TestTorrent torrent = ModelTorrent();
   WritePayload(torrent, temp.File("source"));
@@ -252,7 +252,7 @@ TEST(DownloadTest, FindsSeederThatStartsLater) {
   EXPECT_EQ(DescribeDifference(torrent, outcome->payload_path), "");
 }
 
-TEST(DownloadTest, RefusesWrongBytesFromOnlyPeer) {
+TEST(DownloadTest, B2RefusesWrongBytesFromOnlyPeer) {
   const TempDir temp;
   const TestTorrent torrent = ModelTorrent();
   TestTorrent damaged = torrent;
@@ -325,7 +325,7 @@ TEST(DownloadTest, SaysThatPayloadDoesNotCome) {
   EXPECT_EQ(outcome.error().id, "E-NO-PEERS");
 }
 
-TEST(DownloadTest, SaysThatPeersHaveNoMetadata) {
+TEST(DownloadTest, A20SaysThatPeersHaveNoMetadata) {
   const TempDir temp;
   const TestTorrent torrent = ModelTorrent();
   // A peer that looks for the metadata itself.
@@ -403,7 +403,7 @@ TEST(DownloadTest, SaysThatPortIsTaken) {
   EXPECT_TRUE(sink.endpoints().empty());
 }
 
-TEST(DownloadTest, SaysThatFolderIsInUse) {
+TEST(DownloadTest, F11SaysThatFolderIsInUse) {
   const TempDir temp;
   const auto holder = p2p::WorkFolder::Open(temp.File("work"));
   ASSERT_TRUE(holder) << holder.error().ToString();
@@ -436,7 +436,7 @@ TEST(DownloadTest, RefusesNamesFromPeerBeforeAnythingIsWritten) {
   }
 }
 
-TEST(DownloadTest, AsksBeforeTheFirstByte) {
+TEST(DownloadTest, A19AsksBeforeTheFirstByte) {
   const TempDir temp;
   const TestTorrent torrent = ModelTorrent();
   auto options = FetchOptions(torrent, temp.File("work"), 0);
@@ -458,7 +458,7 @@ TEST(DownloadTest, AsksBeforeTheFirstByte) {
   EXPECT_TRUE(fs::is_empty(temp.File("work/data")));
 }
 
-TEST(DownloadTest, RefusesTorrentThatIsNotTheMagnets) {
+TEST(DownloadTest, B12RefusesTorrentOfTheSameNameThatIsNotTheMagnets) {
   const TempDir temp;
   const TestTorrent torrent = ModelTorrent();
   auto options = FetchOptions(ModelTorrent(10), temp.File("work"), 0);
@@ -470,7 +470,7 @@ TEST(DownloadTest, RefusesTorrentThatIsNotTheMagnets) {
   EXPECT_EQ(outcome.error().id, "E-INFO-HASH");
 }
 
-TEST(DownloadTest, RefusesPlantedLinks) {
+TEST(DownloadTest, F10RefusesPlantedLinks) {
   const TempDir temp;
   const TestTorrent torrent = ModelTorrent();
   auto options = FetchOptions(torrent, temp.File("work"), 0);
