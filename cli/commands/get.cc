@@ -32,6 +32,26 @@ class GetCommand final : public Command {
                  "stop after the verified download: no structure check, no "
                  "smoke test");
     app.add_flag("--seed", options_.seed, "go on serving it to others");
+    app.add_option("--select", options_.selection.select,
+                   "fetch only files that this pattern fits (*, **, ?, [a-z]); "
+                   "may be given more than once");
+    app.add_option("--exclude", options_.selection.exclude,
+                   "leave out files that this pattern fits; may be given more "
+                   "than once");
+    app.add_option("--files", options_.selection.files,
+                   "fetch only these: numbers as --dry-run prints them, ranges "
+                   "and names, with commas between");
+    app.add_flag("--dry-run", options_.dry_run,
+                 "say what would be fetched and write nothing");
+    app.add_option("--reserve", reserve_,
+                   "keep that much of the disk free besides, as 100GB for a "
+                   "conversion");
+    app.add_option("--adopt", options_.adopt_path,
+                   "use what is right in this former copy, which stays as it "
+                   "is");
+    app.add_flag("--overwrite", options_.overwrite,
+                 "take over a folder at the destination although nothing in it "
+                 "is of this torrent");
     app.add_option("--timeout", timeout_,
                    "give up when there is no metadata or no new byte for so "
                    "long (120s for metadata, 15m for bytes)");
@@ -69,6 +89,16 @@ class GetCommand final : public Command {
       ASSIGN_OR_RETURN(options_.max_total_bytes,
                        ParseSize(max_size_, "--max-size"));
     }
+    if (!reserve_.empty()) {
+      ASSIGN_OR_RETURN(options_.reserve_bytes,
+                       ParseSize(reserve_, "--reserve"));
+    }
+    if (options_.seed && !options_.selection.empty()) {
+      return verify::Fail(verify::ErrorCode::kInvalidArgument,
+                          "--seed: part of a torrent is not served")
+          .Id("E-USAGE")
+          .Hint("fetch all of it, or leave out --seed");
+    }
     return RunGet(options_, context);
   }
 
@@ -79,6 +109,7 @@ class GetCommand final : public Command {
   std::string metadata_timeout_ = "120s";
   std::string stall_timeout_ = "15m";
   std::string max_size_;
+  std::string reserve_;
 };
 
 }  // namespace

@@ -43,6 +43,8 @@ class ContentCheck {
   Result<void> Plan();
   Result<void> Hash();
   void JudgePieces(const verify::HashOutcome& outcome);
+  bool IsLeftOut(size_t file) const;
+  void JudgeCutFile(size_t file, const std::vector<DamagedRange>& cut);
   void DropDamage(FileVerdict& verdict);
   void BlameDamage(FileVerdict& verdict);
   void JudgeFile(size_t index, const verify::FileDigests& digests);
@@ -66,6 +68,7 @@ class ContentCheck {
   // A torrent's file -> its place in request_.files is the same index; extra
   // files are hashed by a second request.
   verify::HashRequest extra_request_;
+  std::vector<uint32_t> bad_pieces_;  // ascending; cut ones left out
   std::vector<size_t> extra_verdict_of_;
 };
 
@@ -80,7 +83,10 @@ void ContentCheck::SetMismatchError() {
   };
   for (const FileVerdict& file : report_.files) {
     const FileOutcome outcome = file.report.outcome;
-    if (outcome == FileOutcome::kOk || outcome == FileOutcome::kExtra) continue;
+    if (outcome == FileOutcome::kOk || outcome == FileOutcome::kExtra ||
+        outcome == FileOutcome::kLeftOut) {
+      continue;
+    }
     if (worst == nullptr || rank(file) > rank(*worst)) worst = &file;
   }
   if (worst == nullptr) return;
@@ -182,7 +188,8 @@ Result<void> ContentCheck::Plan() {
     verify::HashFile file;
     file.path = path;
     file.size_bytes = size_bytes;
-    file.want_sha256 = !pieces_only_;
+    // Of a partial copy the digests prove what its pieces cannot.
+    file.want_sha256 = !pieces_only_ || torrent_->partial.has_value();
     if (const auto sums_here = sums_.find(relative); sums_here != sums_.end()) {
       for (const verify::PublishedSum& sum : sums_here->second) {
         if (sum.algorithm == verify::SumAlgorithm::kMd5) file.want_md5 = true;
@@ -264,10 +271,18 @@ Result<void> ContentCheck::Hash() {
     return verify::Unexpected(std::move(extra).error());
   }
   report_.bytes_read = outcome->bytes_read + extra->bytes_read;
-  report_.bad_pieces = outcome->bad_pieces.size();
   for (size_t i = 0; i < outcome->files.size(); ++i) {
     if (verdict_of_[i].has_value()) {
       JudgeFile(*verdict_of_[i], outcome->files[i]);
+    }
+  }
+  if (torrent_.has_value() && torrent_->partial.has_value()) {
+    for (size_t i = 0; i < verdict_of_.size(); ++i) {
+      if (!verdict_of_[i].has_value() || torrent_->partial->files[i]) continue;
+      verify::FileReport& report = report_.files[*verdict_of_[i]].report;
+      if (report.outcome != FileOutcome::kMissing) continue;
+      report.outcome = FileOutcome::kLeftOut;
+      report.detail = "left out on purpose";
     }
   }
   JudgePieces(*outcome);
@@ -291,7 +306,10 @@ Result<void> ContentCheck::Hash() {
   }
   for (FileVerdict& file : report_.files) {
     // All of it: that it is missing says more.
-    if (file.report.outcome == FileOutcome::kMissing) file.damage.clear();
+    if (file.report.outcome == FileOutcome::kMissing ||
+        file.report.outcome == FileOutcome::kLeftOut) {
+      file.damage.clear();
+    }
   }
   NameTensors();
   SetMismatchError();
@@ -314,7 +332,7 @@ Result<void> ContentCheck::Hash() {
          {"subject", options_.path},
          {"detail", fmt::format("{} of {} pieces differ", report_.bad_pieces,
                                 report_.num_pieces)},
-         {"evidence", {{"pieces", outcome->bad_pieces}}}});
+         {"evidence", {{"pieces", bad_pieces_}}}});
   }
   output_.StageEnd(stage, !report_.error.has_value(), text);
   return {};
@@ -391,17 +409,31 @@ void ContentCheck::CheckSums(FileVerdict& verdict,
 void ContentCheck::JudgePieces(const verify::HashOutcome& outcome) {
   if (!torrent_.has_value() || request_.piece_digests.empty()) return;
   const p2p::Metainfo& metainfo = torrent_->metainfo;
+  std::map<size_t, std::vector<DamagedRange>> cut;  // by file
   for (const uint32_t piece : outcome.bad_pieces) {
-    for (const p2p::FileRange& range : p2p::PieceRanges(metainfo, piece)) {
+    const auto ranges = p2p::PieceRanges(metainfo, piece);
+    // Without its other files a piece cannot be hashed.
+    const bool is_cut = std::any_of(ranges.begin(), ranges.end(),
+                                    [&](const p2p::FileRange& range) {
+                                      return IsLeftOut(range.file_index);
+                                    });
+    if (!is_cut) bad_pieces_.push_back(piece);
+    for (const p2p::FileRange& range : ranges) {
       if (range.file_index >= verdict_of_.size() ||
           !verdict_of_[range.file_index].has_value()) {
         continue;
       }
-      FileVerdict& verdict = report_.files[*verdict_of_[range.file_index]];
-      verdict.damage.push_back(
-          {piece, range.offset, range.offset + range.size_bytes, {}});
+      const DamagedRange damage{
+          piece, range.offset, range.offset + range.size_bytes, {}};
+      if (is_cut) {
+        cut[range.file_index].push_back(damage);
+        continue;
+      }
+      report_.files[*verdict_of_[range.file_index]].damage.push_back(damage);
     }
   }
+  report_.bad_pieces = bad_pieces_.size();
+  for (const auto& [file, ranges] : cut) JudgeCutFile(file, ranges);
   // First who is out of the question, then who is left to blame.
   for (const std::optional<size_t>& index : verdict_of_) {
     if (index.has_value()) DropDamage(report_.files[*index]);
@@ -411,12 +443,42 @@ void ContentCheck::JudgePieces(const verify::HashOutcome& outcome) {
   }
 }
 
+bool ContentCheck::IsLeftOut(size_t file) const {
+  return file < verdict_of_.size() && verdict_of_[file].has_value() &&
+         report_.files[*verdict_of_[file]].report.outcome ==
+             FileOutcome::kLeftOut;
+}
+
+// A file that shares pieces with files that were left out: proven by its
+// digest of the time when those pieces were whole.
+void ContentCheck::JudgeCutFile(size_t file,
+                                const std::vector<DamagedRange>& cut) {
+  FileVerdict& verdict = report_.files[*verdict_of_[file]];
+  if (verdict.report.outcome == FileOutcome::kLeftOut ||
+      options_.cut_pieces_proven) {
+    return;
+  }
+  const auto& known = torrent_->partial->sha256;
+  const auto digest = known.find(torrent_->metainfo.files[file].path);
+  if (digest == known.end() || verdict.sha256.empty()) {
+    ++report_.num_unproven;
+    verdict.unproven = true;
+    verdict.report.detail =
+        "it shares pieces with files that were left out, and those prove "
+        "nothing";
+    return;
+  }
+  if (digest->second == verdict.sha256) return;
+  // Its whole pieces, if one is bad, say better where.
+  if (verdict.damage.empty()) verdict.damage = cut;
+}
+
 // A piece that crosses files may be bad because of its neighbour; a file with
 // a right sum of its own is not blamed.
 void ContentCheck::DropDamage(FileVerdict& verdict) {
   verify::FileReport& report = verdict.report;
   if (verdict.damage.empty()) {
-    if (report.outcome == FileOutcome::kOk) {
+    if (report.outcome == FileOutcome::kOk && !verdict.unproven) {
       report.level = std::max(report.level, TrustLevel::kPiecesV1);
     }
   } else if (report.outcome == FileOutcome::kOk &&

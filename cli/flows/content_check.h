@@ -33,6 +33,8 @@ struct FileVerdict {
   std::vector<DamagedRange> damage;
   // Its one bad piece holds part of another file, where the damage may be.
   bool maybe_neighbour = false;
+  // It shares pieces with files that were left out, and nothing else proves it.
+  bool unproven = false;
 };
 
 struct ContentReport {
@@ -43,6 +45,8 @@ struct ContentReport {
   uint64_t bytes_read = 0;
   uint64_t bad_pieces = 0;
   uint64_t num_pieces = 0;
+  // Files of a partial copy whose ends nothing proves.
+  uint64_t num_unproven = 0;
   // What is wrong with the content, if something is: kMismatch or kIo, of the
   // file whose damage is known best.
   std::optional<verify::Error> error;
@@ -55,6 +59,9 @@ struct ContentOptions {
   // files that it does not name are listed unread.
   bool pieces_only = false;
   size_t num_threads = 0;
+  // The pieces that wanted files of a partial copy share with files that were
+  // left out were seen to be right a moment ago, when all of them was here.
+  bool cut_pieces_proven = false;
 };
 
 // Reads and judges every file, and reports them to `context.output` as the

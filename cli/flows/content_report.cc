@@ -23,6 +23,8 @@ std::string_view StatusOf(FileOutcome outcome) {
       return "missing";
     case FileOutcome::kExtra:
       return "extra";
+    case FileOutcome::kLeftOut:
+      return "left_out";
     case FileOutcome::kMismatch:
     case FileOutcome::kWrongSize:
     case FileOutcome::kUnreadable:
@@ -99,6 +101,9 @@ void ReportFiles(ContentReport& report, Output& output) {
         break;
       case FileOutcome::kExtra:
         output.Say(fmt::format("extra {}  not in the torrent", name));
+        break;
+      case FileOutcome::kLeftOut:
+        output.Say(fmt::format("--    {}  left out on purpose", name));
         break;
       case FileOutcome::kMismatch:
       case FileOutcome::kMissing:

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "cli/command.h"
+#include "p2p/selection.h"
 #include "p2p/settings.h"
 #include "verify/base/result.h"
 
@@ -20,8 +21,14 @@ struct GetOptions {
   double metadata_timeout_s = 0;
   double stall_timeout_s = 0;
   uint64_t max_total_bytes = 0;
-  bool raw = false;   // stop after the verified download
-  bool seed = false;  // go on serving
+  bool raw = false;                 // stop after the verified download
+  bool seed = false;                // go on serving
+  p2p::SelectionRequest selection;  // which files; empty: all
+  bool dry_run = false;             // say what would be fetched, no more
+  uint64_t reserve_bytes = 0;       // to keep free besides
+  std::string adopt_path;           // a former copy to use, left as it is
+  // Take over a folder at the final path that holds nothing of the torrent.
+  bool overwrite = false;
   std::string save_torrent;
   size_t num_threads = 0;
 };

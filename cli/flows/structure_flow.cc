@@ -55,46 +55,6 @@ StructureOutcome FailedAt(Output& output, std::string_view id,
   return outcome;
 }
 
-// Reports the findings; an error that sums them up if one is fatal.
-std::optional<verify::Error> ReportFindings(
-    const verify::StructureReport& report, size_t first, std::string_view level,
-    Context& context) {
-  size_t printed = 0;
-  size_t num_fatal = 0;
-  std::string first_text;
-  for (size_t i = first; i < report.findings.size(); ++i) {
-    const verify::StructureFinding& finding = report.findings[i];
-    const std::string_view kind = verify::FindingKindName(finding.kind);
-    EmitCheck(context.output, fmt::format("{}.tensor", level), level,
-              finding.fatal ? "fail" : "warn", finding.tensor,
-              fmt::format("{}: {}", kind, finding.detail));
-    const std::string text =
-        fmt::format("tensor \"{}\": {}{}{}", EscapeForTerminal(finding.tensor),
-                    kind, finding.detail.empty() ? "" : ": ", finding.detail);
-    if (finding.fatal && num_fatal++ == 0) first_text = text;
-    if (printed < kMaxPrintedFindings) {
-      context.output.Say("      " + text);
-      ++printed;
-    }
-  }
-  const size_t total = report.findings.size() - first;
-  if (total > printed) {
-    context.output.Say(fmt::format("      ... and {} more", total - printed));
-  }
-  if (num_fatal == 0) return std::nullopt;
-  verify::Error error;
-  error.code = ErrorCode::kCorrupt;
-  error.id = level == "numeric" ? "E-NUMBERS" : "E-STRUCTURE";
-  error.message = first_text;
-  if (num_fatal > 1) {
-    error.message += fmt::format(" (and {} more)", num_fatal - 1);
-  }
-  error.hint =
-      "these weights do not belong to this configuration, or are "
-      "damaged; do not use them";
-  return error;
-}
-
 // The tokenizer beside the weights, or in the GGUF metadata. That there is
 // none is no fault of the weights.
 std::optional<verify::Error> CheckTokenizer(
@@ -200,6 +160,45 @@ Result<void> ScanWeights(const verify::Checkpoint& checkpoint,
 }
 
 }  // namespace
+
+std::optional<verify::Error> ReportFindings(
+    const verify::StructureReport& report, size_t first, std::string_view level,
+    Context& context) {
+  size_t printed = 0;
+  size_t num_fatal = 0;
+  std::string first_text;
+  for (size_t i = first; i < report.findings.size(); ++i) {
+    const verify::StructureFinding& finding = report.findings[i];
+    const std::string_view kind = verify::FindingKindName(finding.kind);
+    EmitCheck(context.output, fmt::format("{}.tensor", level), level,
+              finding.fatal ? "fail" : "warn", finding.tensor,
+              fmt::format("{}: {}", kind, finding.detail));
+    const std::string text =
+        fmt::format("tensor \"{}\": {}{}{}", EscapeForTerminal(finding.tensor),
+                    kind, finding.detail.empty() ? "" : ": ", finding.detail);
+    if (finding.fatal && num_fatal++ == 0) first_text = text;
+    if (printed < kMaxPrintedFindings) {
+      context.output.Say("      " + text);
+      ++printed;
+    }
+  }
+  const size_t total = report.findings.size() - first;
+  if (total > printed) {
+    context.output.Say(fmt::format("      ... and {} more", total - printed));
+  }
+  if (num_fatal == 0) return std::nullopt;
+  verify::Error error;
+  error.code = ErrorCode::kCorrupt;
+  error.id = level == "numeric" ? "E-NUMBERS" : "E-STRUCTURE";
+  error.message = first_text;
+  if (num_fatal > 1) {
+    error.message += fmt::format(" (and {} more)", num_fatal - 1);
+  }
+  error.hint =
+      "these weights do not belong to this configuration, or are "
+      "damaged; do not use them";
+  return error;
+}
 
 Result<StructureOutcome> CheckModelStructure(const std::string& path,
                                              bool numeric, size_t num_threads,

@@ -5,11 +5,19 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "cli/command.h"
 #include "verify/base/result.h"
+#include "verify/structure/structure_check.h"
 
 namespace cli {
+
+// Reports the findings from the one at `first` on as checks of `level`; an
+// error that sums them up if one is fatal.
+std::optional<verify::Error> ReportFindings(
+    const verify::StructureReport& report, size_t first, std::string_view level,
+    Context& context);
 
 struct StructureOutcome {
   // False if the folder holds no weights that Lodestone reads.

@@ -75,8 +75,10 @@ void OutputTransferSink::EndStage(bool ok, std::string_view text) {
 void OutputTransferSink::OnPlan(const p2p::TransferPlan& plan) {
   Fields files = Fields::array();
   for (const p2p::PlanFile& file : plan.files) {
-    files.push_back(
-        {{"path", file.path}, {"bytes", file.size_bytes}, {"selected", true}});
+    files.push_back({{"path", file.path},
+                     {"bytes", file.size_bytes},
+                     {"selected", file.selected},
+                     {"index", file.index}});
   }
   Fields event{{"name", plan.name}};
   event["info_hash_v1"] = plan.info_hashes.v1.has_value()
@@ -93,6 +95,8 @@ void OutputTransferSink::OnPlan(const p2p::TransferPlan& plan) {
   const auto free_bytes = verify::FreeBytes(destination_);
   event["free_bytes"] = free_bytes ? Fields(*free_bytes) : Fields(nullptr);
   event["resume_bytes"] = plan.resume_bytes;
+  event["selected_bytes"] = plan.selected_bytes;
+  event["needed_bytes"] = plan.needed_bytes;
   output_.Event("plan", event);
 
   std::string text = fmt::format(
@@ -100,6 +104,13 @@ void OutputTransferSink::OnPlan(const p2p::TransferPlan& plan) {
       plan.files.size(), plan.files.size() == 1 ? "" : "s",
       FormatSize(plan.total_bytes), plan.num_pieces,
       FormatSize(plan.piece_length));
+  if (plan.selected_bytes != plan.total_bytes) {
+    text += fmt::format("; {} chosen", FormatSize(plan.selected_bytes));
+  }
+  if (plan.needed_bytes > 0 && free_bytes) {
+    text += fmt::format("; {} needed on disk, {} free",
+                        FormatSize(plan.needed_bytes), FormatSize(*free_bytes));
+  }
   if (plan.resume_bytes > 0) {
     text += fmt::format("; {} here already", FormatSize(plan.resume_bytes));
   }
@@ -110,7 +121,8 @@ void OutputTransferSink::OnPlan(const p2p::TransferPlan& plan) {
   }
   constexpr size_t kMaxListed = 20;
   for (size_t i = 0; i < plan.files.size() && i < kMaxListed; ++i) {
-    output_.Say(fmt::format("      {:>11}  {}",
+    output_.Say(fmt::format("      {:>4} {} {:>11}  {}", plan.files[i].index,
+                            plan.files[i].selected ? " " : "-",
                             FormatSize(plan.files[i].size_bytes),
                             EscapeForTerminal(plan.files[i].path, 120)));
   }

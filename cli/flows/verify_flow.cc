@@ -23,8 +23,8 @@ bool IsReplaced(const ContentReport& content) {
 }
 
 // Fills in what structure, numbers and smoke test say.
-Result<void> CheckModel(const VerifyOptions& options, Context& context,
-                        VerifyReport& report) {
+Result<void> CheckModel(const VerifyOptions& options, bool partial,
+                        Context& context, VerifyReport& report) {
   // Numbers of a copy that differs from what was published say nothing.
   const bool content_ok = !report.content.error.has_value();
   const bool numeric = options.level >= VerifyLevel::kNumeric && content_ok;
@@ -32,6 +32,11 @@ Result<void> CheckModel(const VerifyOptions& options, Context& context,
       const StructureOutcome structure,
       CheckModelStructure(options.path, numeric, options.num_threads, context));
   report.structure_checked = structure.checked && !structure.error.has_value();
+  // Part of a model need not hold all that it takes to read it.
+  if (structure.error.has_value() && partial &&
+      structure.error->code == verify::ErrorCode::kNotFound) {
+    return {};
+  }
   if (structure.error.has_value()) {
     // Wrong bytes explain a broken structure, and are the thing to say. But a
     // program in place of weights is worse than wrong bytes, unless the file
@@ -58,6 +63,7 @@ Result<VerifyReport> RunVerify(const VerifyOptions& options, Context& context) {
   content.torrent = options.torrent;
   content.num_threads = options.num_threads;
   content.pieces_only = options.level == VerifyLevel::kPieces;
+  content.cut_pieces_proven = options.cut_pieces_proven;
   if (!content.torrent.has_value() && options.find_torrent) {
     content.torrent = TorrentStore::Default().FindForPath(options.path);
   }
@@ -65,7 +71,9 @@ Result<VerifyReport> RunVerify(const VerifyOptions& options, Context& context) {
   ASSIGN_OR_RETURN(report.content, CheckContent(content, context));
   report.error = report.content.error;
   if (options.level >= VerifyLevel::kStructure) {
-    RETURN_IF_ERROR(CheckModel(options, context, report));
+    const bool partial =
+        content.torrent.has_value() && content.torrent->partial.has_value();
+    RETURN_IF_ERROR(CheckModel(options, partial, context, report));
   }
   if (report.error.has_value()) {
     report.code = ExitCodeFor(*report.error);

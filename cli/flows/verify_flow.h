@@ -29,6 +29,7 @@ struct VerifyOptions {
   VerifyLevel level = VerifyLevel::kNumeric;
   bool fail_on_extra = false;
   size_t num_threads = 0;
+  bool cut_pieces_proven = false;  // as ContentOptions has it
 };
 
 struct VerifyReport {

@@ -27,15 +27,23 @@ std::string Canonical(const std::string& path) {
   return WithoutTrailingSlashes(error ? path : canonical.string());
 }
 
+constexpr uint64_t kMaxRecordBytes = 64u << 20;
+
+// An object, empty if there is no record. One that cannot be read is none: the
+// torrent is still found by its files.
+nlohmann::json ReadRecord(const std::string& file) {
+  const auto text = verify::ReadSmallTextFile(file, kMaxRecordBytes);
+  if (!text) return nlohmann::json::object();
+  auto json = verify::ParseJson(*text);
+  if (!json || !json->is_object()) return nlohmann::json::object();
+  return std::move(*json);
+}
+
 std::vector<std::string> ReadPaths(const std::string& file) {
   std::vector<std::string> paths;
-  const auto text = verify::ReadSmallTextFile(file, 1u << 20);
-  if (!text) return paths;
-  const auto json = verify::ParseJson(*text);
-  // A record that cannot be read is no record: the torrent is still found by
-  // its files.
-  if (!json || !json->is_object() || !json->contains("paths")) return paths;
-  for (const auto& path : (*json)["paths"]) {
+  const nlohmann::json record = ReadRecord(file);
+  if (!record.contains("paths")) return paths;
+  for (const auto& path : record["paths"]) {
     if (path.is_string()) paths.push_back(path.get<std::string>());
   }
   return paths;
@@ -80,8 +88,10 @@ Result<KnownTorrent> ReadTorrentFile(const std::string& path) {
         std::move(metainfo).error(),
         StrCat("\"", verify::EscapeForTerminal(path), "\""));
   }
-  return KnownTorrent{std::move(bytes), std::move(*metainfo),
-                      fs::path(path).filename().string()};
+  return KnownTorrent{std::move(bytes),
+                      std::move(*metainfo),
+                      fs::path(path).filename().string(),
+                      {}};
 }
 
 TorrentStore::TorrentStore(std::string folder) : folder_(std::move(folder)) {}
@@ -92,7 +102,8 @@ TorrentStore TorrentStore::Default() {
 
 Result<void> TorrentStore::Save(verify::ByteSpan torrent,
                                 const p2p::Metainfo& metainfo,
-                                const std::string& payload_path) const {
+                                const std::string& payload_path,
+                                const PartialCopy* partial) const {
   std::error_code error;
   fs::create_directories(folder_, error);
   if (error) {
@@ -106,10 +117,52 @@ Result<void> TorrentStore::Save(verify::ByteSpan torrent,
   if (std::find(paths.begin(), paths.end(), canonical) == paths.end()) {
     paths.push_back(canonical);
   }
-  const nlohmann::json json{{"paths", paths}};
+  nlohmann::json partials = nlohmann::json::object();
+  const nlohmann::json former = ReadRecord(stem + ".json");
+  if (former.contains("partial") && former["partial"].is_object()) {
+    partials = former["partial"];
+  }
+  partials.erase(canonical);
+  if (partial != nullptr) {
+    nlohmann::json files = nlohmann::json::object();
+    for (size_t i = 0; i < metainfo.files.size(); ++i) {
+      if (metainfo.files[i].is_pad || !partial->files[i]) continue;
+      const std::string& path = metainfo.files[i].path;
+      const auto digest = partial->sha256.find(path);
+      files[path] = digest == partial->sha256.end() ? "" : digest->second;
+    }
+    partials[canonical] = std::move(files);
+  }
+  nlohmann::json json{{"paths", paths}};
+  if (!partials.empty()) json["partial"] = std::move(partials);
   const std::string text =
       json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return verify::WriteFileAtomically(stem + ".json", verify::AsBytes(text));
+}
+
+std::optional<PartialCopy> TorrentStore::FindPartial(
+    const p2p::Metainfo& metainfo, const std::string& path) const {
+  const nlohmann::json record =
+      ReadRecord(folder_ + "/" + metainfo.info_hashes.Key() + ".json");
+  const std::string canonical = Canonical(path);
+  if (!record.contains("partial") || !record["partial"].is_object() ||
+      !record["partial"].contains(canonical) ||
+      !record["partial"][canonical].is_object()) {
+    return std::nullopt;
+  }
+  const nlohmann::json& files = record["partial"][canonical];
+  PartialCopy partial;
+  partial.files.assign(metainfo.files.size(), false);
+  for (size_t i = 0; i < metainfo.files.size(); ++i) {
+    const p2p::MetainfoFile& file = metainfo.files[i];
+    if (file.is_pad || !files.contains(file.path)) continue;
+    partial.files[i] = true;
+    const nlohmann::json& digest = files[file.path];
+    if (digest.is_string() && !digest.get_ref<const std::string&>().empty()) {
+      partial.sha256[file.path] = digest.get<std::string>();
+    }
+  }
+  return partial;
 }
 
 std::optional<KnownTorrent> TorrentStore::FindByKey(
@@ -127,6 +180,7 @@ std::optional<KnownTorrent> TorrentStore::FindForPath(
   const std::string canonical = Canonical(path);
   if (auto beside = ReadTorrentFile(canonical + ".torrent")) {
     if (FitOf(beside->metainfo, canonical) != Fit::kNone) {
+      beside->partial = FindPartial(beside->metainfo, canonical);
       return std::move(*beside);
     }
   }
@@ -147,6 +201,7 @@ std::optional<KnownTorrent> TorrentStore::FindForPath(
       // Several may have been put here in turn.
       if (!at_path.has_value() || fit > at_path_fit) {
         torrent->source = "torrent of this path";
+        torrent->partial = FindPartial(torrent->metainfo, canonical);
         at_path = std::move(torrent);
         at_path_fit = fit;
       }

@@ -2,11 +2,16 @@
 // The torrents that `get` and `publish` have seen, so that `verify` and `seed`
 // find the right one for a folder by themselves:
 //   DATA/torrents/KEY.torrent   the metainfo
-//   DATA/torrents/KEY.json      {"paths": [where its payload was put]}
+//   DATA/torrents/KEY.json      {"paths": [where its payload was put],
+//                                "partial": {path: {file: its SHA-256}}}
+// "partial" names the copies of which only some files were wanted, and what
+// those were like when all of their pieces had been seen to be right: the
+// pieces that they share with files that were left out cannot be hashed later.
 // Tested by tests/cli/state/torrent_store_test.cc.
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,10 +22,18 @@
 
 namespace cli {
 
+// What a copy holds of its torrent, if not everything.
+struct PartialCopy {
+  std::vector<bool> files;  // one for each of Metainfo::files: is it wanted
+  // By path in the torrent: hex SHA-256 of the file when it was right.
+  std::map<std::string, std::string> sha256;
+};
+
 struct KnownTorrent {
   std::vector<std::byte> bytes;
   p2p::Metainfo metainfo;
   std::string source;  // in words: "torrent of this folder", a file name, ...
+  std::optional<PartialCopy> partial{};  // nothing: all files are wanted
 };
 
 class TorrentStore {
@@ -30,10 +43,16 @@ class TorrentStore {
   // DataFolder()/torrents.
   static TorrentStore Default();
 
-  // Remembers a torrent and, if not empty, where its payload stands.
+  // Remembers a torrent and, if not empty, where its payload stands, and that
+  // it holds only some of the files (`partial`) or all (null).
   verify::Result<void> Save(verify::ByteSpan torrent,
                             const p2p::Metainfo& metainfo,
-                            const std::string& payload_path) const;
+                            const std::string& payload_path,
+                            const PartialCopy* partial = nullptr) const;
+
+  // What the copy at `path` was meant to hold; nothing if everything.
+  std::optional<PartialCopy> FindPartial(const p2p::Metainfo& metainfo,
+                                         const std::string& path) const;
 
   // By InfoHashes::Key().
   std::optional<KnownTorrent> FindByKey(const std::string& key) const;

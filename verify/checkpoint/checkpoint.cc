@@ -139,6 +139,12 @@ Unexpected RefuseContent(const std::string& path,
   return Fail(ErrorCode::kCorrupt, message).Id("E-CONTENT");
 }
 
+Result<std::unique_ptr<ByteSource>> OpenOnDisk(const std::string& path) {
+  ASSIGN_OR_RETURN(ReadOnlyFile file, ReadOnlyFile::Open(path));
+  return std::unique_ptr<ByteSource>(
+      std::make_unique<ReadOnlyFile>(std::move(file)));
+}
+
 Unexpected WithPath(Error error, const std::string& path) {
   return WithContext(std::move(error),
                      StrCat("\"", EscapeForTerminal(path), "\""));
@@ -159,16 +165,23 @@ std::string_view CheckpointFormatName(CheckpointFormat format) {
 }
 
 Result<Checkpoint> Checkpoint::Open(const std::string& path) {
-  ASSIGN_OR_RETURN(Checkpoint checkpoint, Read(path, ZipCheck::kAll));
+  ASSIGN_OR_RETURN(Checkpoint checkpoint,
+                   Read(path, ZipCheck::kAll, OpenOnDisk));
   RETURN_IF_ERROR(checkpoint.Map());
   return checkpoint;
 }
 
 Result<Checkpoint> Checkpoint::OpenTables(const std::string& path) {
-  return Read(path, ZipCheck::kDirectory);
+  return Read(path, ZipCheck::kDirectory, OpenOnDisk);
 }
 
-Result<Checkpoint> Checkpoint::Read(const std::string& path, ZipCheck check) {
+Result<Checkpoint> Checkpoint::OpenTables(const std::string& path,
+                                          const SourceOpener& open) {
+  return Read(path, ZipCheck::kDirectory, open);
+}
+
+Result<Checkpoint> Checkpoint::Read(const std::string& path, ZipCheck check,
+                                    const SourceOpener& open) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) {
@@ -184,9 +197,9 @@ Result<Checkpoint> Checkpoint::Read(const std::string& path, ZipCheck check) {
     const fs::path parent = fs::path(path).parent_path();
     checkpoint.folder_ = parent.empty() ? "." : parent.string();
     if (fs::path(path).filename() == kIndexName) {
-      RETURN_IF_ERROR(checkpoint.ReadSharded(path));
+      RETURN_IF_ERROR(checkpoint.ReadSharded(path, open));
     } else {
-      RETURN_IF_ERROR(checkpoint.ReadFile(path, check));
+      RETURN_IF_ERROR(checkpoint.ReadFile(path, check, open));
     }
     return checkpoint;
   }
@@ -194,15 +207,17 @@ Result<Checkpoint> Checkpoint::Read(const std::string& path, ZipCheck check) {
   ASSIGN_OR_RETURN(const std::string name, ChooseFile(path));
   const std::string file = (fs::path(path) / name).string();
   if (name == kIndexName) {
-    RETURN_IF_ERROR(checkpoint.ReadSharded(file));
+    RETURN_IF_ERROR(checkpoint.ReadSharded(file, open));
   } else {
-    RETURN_IF_ERROR(checkpoint.ReadFile(file, check));
+    RETURN_IF_ERROR(checkpoint.ReadFile(file, check, open));
   }
   return checkpoint;
 }
 
-Result<void> Checkpoint::ReadFile(const std::string& path, ZipCheck check) {
-  ASSIGN_OR_RETURN(const ReadOnlyFile file, ReadOnlyFile::Open(path));
+Result<void> Checkpoint::ReadFile(const std::string& path, ZipCheck check,
+                                  const SourceOpener& open) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> source, open(path));
+  const ByteSource& file = *source;
   ASSIGN_OR_RETURN(const SniffedContent content, SniffContent(file));
   if (!content.format.has_value()) return RefuseContent(path, content);
   format_ = *content.format;
@@ -245,7 +260,8 @@ Result<void> Checkpoint::ReadFile(const std::string& path, ZipCheck check) {
   return Fail(ErrorCode::kInternal, "a format without a reader");
 }
 
-Result<void> Checkpoint::ReadSharded(const std::string& index_path) {
+Result<void> Checkpoint::ReadSharded(const std::string& index_path,
+                                     const SourceOpener& open) {
   format_ = CheckpointFormat::kSafetensors;
   ASSIGN_OR_RETURN(const std::string text,
                    ReadSmallTextFile(index_path, kMaxSafetensorsIndexBytes));
@@ -255,20 +271,20 @@ Result<void> Checkpoint::ReadSharded(const std::string& index_path) {
   std::vector<uint64_t> sizes;
   for (const std::string& name : index->shards) {
     const std::string path = (fs::path(folder_) / name).string();
-    auto file = ReadOnlyFile::Open(path);
+    auto file = open(path);
     if (!file) {
       return WithContext(std::move(file).error(),
                          StrCat("\"", EscapeForTerminal(index_path),
                                 "\" names a shard that cannot be opened"));
     }
-    ASSIGN_OR_RETURN(const SniffedContent content, SniffContent(*file));
+    ASSIGN_OR_RETURN(const SniffedContent content, SniffContent(**file));
     if (content.format != CheckpointFormat::kSafetensors) {
       return RefuseContent(path, content);
     }
-    auto shard = ReadSafetensors(*file);
+    auto shard = ReadSafetensors(**file);
     if (!shard) return WithPath(std::move(shard).error(), path);
     shards.push_back(std::move(shard).value());
-    sizes.push_back(file->size());
+    sizes.push_back((*file)->size());
     paths_.push_back(path);
   }
   auto joined = JoinShards(*index, shards, sizes);

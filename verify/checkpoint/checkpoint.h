@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,6 +47,10 @@ struct StoredCrc {
   uint32_t crc32 = 0;
 };
 
+// How a file is opened by its path; for files of which only parts are here.
+using SourceOpener =
+    std::function<Result<std::unique_ptr<ByteSource>>(const std::string&)>;
+
 // An opened checkpoint. Owns the maps of its files; spans from Bytes() are
 // valid while it lives. Movable; Bytes() is thread-safe.
 class Checkpoint {
@@ -65,6 +70,10 @@ class Checkpoint {
   // and pickle). Bytes() must not be called. If a folder cannot be opened
   // because of one bad shard, the others can, by their paths.
   static Result<Checkpoint> OpenTables(const std::string& path);
+  // Weight files are opened by `open`, whose errors come through as they are.
+  // The index of shards and the folder are read as they stand on disk.
+  static Result<Checkpoint> OpenTables(const std::string& path,
+                                       const SourceOpener& open);
 
   CheckpointFormat format() const { return format_; }
   const TensorTable& tensors() const { return tensors_; }
@@ -88,9 +97,12 @@ class Checkpoint {
   const std::vector<StoredCrc>& stored_crcs() const { return stored_crcs_; }
 
  private:
-  static Result<Checkpoint> Read(const std::string& path, ZipCheck check);
-  Result<void> ReadFile(const std::string& path, ZipCheck check);
-  Result<void> ReadSharded(const std::string& index_path);
+  static Result<Checkpoint> Read(const std::string& path, ZipCheck check,
+                                 const SourceOpener& open);
+  Result<void> ReadFile(const std::string& path, ZipCheck check,
+                        const SourceOpener& open);
+  Result<void> ReadSharded(const std::string& index_path,
+                           const SourceOpener& open);
   Result<void> Map();
 
   CheckpointFormat format_ = CheckpointFormat::kTorch;

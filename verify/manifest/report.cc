@@ -62,6 +62,8 @@ std::string_view FileOutcomeName(FileOutcome outcome) {
       return "unreadable";
     case FileOutcome::kExtra:
       return "extra";
+    case FileOutcome::kLeftOut:
+      return "left out";
   }
   return "unknown";
 }
@@ -69,14 +71,18 @@ std::string_view FileOutcomeName(FileOutcome outcome) {
 bool VerifyReport::ok() const {
   return std::all_of(files.begin(), files.end(), [](const FileReport& file) {
     return file.outcome == FileOutcome::kOk ||
-           file.outcome == FileOutcome::kExtra;
+           file.outcome == FileOutcome::kExtra ||
+           file.outcome == FileOutcome::kLeftOut;
   });
 }
 
 TrustLevel VerifyReport::level() const {
-  if (files.empty()) return TrustLevel::kUnverified;
+  if (files.size() == Count(FileOutcome::kLeftOut)) {
+    return TrustLevel::kUnverified;
+  }
   TrustLevel weakest = TrustLevel::kTrustedKey;
   for (const FileReport& file : files) {
+    if (file.outcome == FileOutcome::kLeftOut) continue;
     if (file.outcome != FileOutcome::kOk) return TrustLevel::kUnverified;
     weakest = std::min(weakest, file.level);
   }

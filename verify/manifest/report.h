@@ -37,6 +37,7 @@ enum class FileOutcome {
   kWrongSize,   // there, of another size
   kUnreadable,  // could not be read to its end
   kExtra,       // there, not listed: no anchor covers it
+  kLeftOut,     // listed, not there on purpose: says nothing of the others
 };
 std::string_view FileOutcomeName(FileOutcome outcome);
 
@@ -53,7 +54,8 @@ struct FileReport {
 struct VerifyReport {
   std::vector<FileReport> files;
 
-  // All files are kOk; extra ones do not spoil it but lower the level.
+  // All files are kOk or left out; extra ones do not spoil it but lower the
+  // level.
   bool ok() const;
   // The weakest level of the files; kUnverified if there are none or one of
   // them is not what it should be.
