@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Long because: alerts, limits and the way out share the state of one run.
 #include "p2p/transfer.h"
 
 #include <algorithm>

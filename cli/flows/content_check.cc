@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Long because: a verdict on one file needs what was found of all others.
 #include "cli/flows/content_check.h"
 
 #include <fmt/core.h>

@@ -4,8 +4,8 @@ import os
 import signal
 import stat
 
-from harness import (bare, check, contains, equal, main, read, same_tree, tree,
-                     write)
+from harness import (bare, check, contains, equal, flip_byte, main, read,
+                     same_tree, tree, write)
 
 
 def first_get(box, origin, seeder):
@@ -145,13 +145,13 @@ def test(box):
     write(os.path.join(final, "notes.txt"), "mine")
     box.get(bare(magnet), None, box.path("models"))
     os.remove(os.path.join(final, "notes.txt"))
-    # But a copy that was changed is not taken for complete, and not touched.
-    with open(os.path.join(final, "RELEASE"), "ab") as file:
-        file.write(b"!")
+    # But a copy that was changed is not taken for complete, and not touched
+    # while there is nobody to mend it from.
+    flip_byte(os.path.join(final, "RELEASE"), 40)
     before = tree(final)
     box.fails("get", bare(magnet), "--output", box.path("models"), "--port",
-              "0", "--listen", "127.0.0.1", "--no-dht", "--no-lsd", code=5,
-              id="E-EXISTS")
+              "0", "--listen", "127.0.0.1", "--no-dht", "--no-lsd",
+              "--timeout", "1s", code=4, id="E-NO-PEERS")
     equal(tree(final), before, "the changed copy")
 
 
