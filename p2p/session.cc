@@ -258,8 +258,15 @@ const std::vector<lt::alert*>& Session::Wait(
 }
 
 void Session::Tend(const lt::torrent_handle& torrent) {
+  TendAll({torrent});
+  if (fallback_open_ && std::chrono::steady_clock::now() >= fallback_due_) {
+    AddFallback(torrent);
+  }
+}
+
+void Session::TendAll(const std::vector<lt::torrent_handle>& torrents) {
   const auto now = std::chrono::steady_clock::now();
-  dialer_.Dial(torrent, now);
+  dialer_.Dial(torrents, now);
   if (now >= next_stats_) {
     next_stats_ = now + std::chrono::seconds(2);
     engine_->post_session_stats();
@@ -267,7 +274,6 @@ void Session::Tend(const lt::torrent_handle& torrent) {
   if (now >= next_look_) {
     next_look_ = now + std::chrono::seconds(1);
     FollowSchedule();
-    if (fallback_open_ && now >= fallback_due_) AddFallback(torrent);
   }
 }
 

@@ -60,6 +60,9 @@ class Session {
   // What is due: calls peers that the user named, asks for statistics, follows
   // the schedule of rates, adds well-known trackers.
   void Tend(const lt::torrent_handle& torrent);
+  // The same for a session with several torrents, but for the well-known
+  // trackers: a torrent either has them from its start or goes without.
+  void TendAll(const std::vector<lt::torrent_handle>& torrents);
 
   SwarmTrace& trace() { return trace_; }
   // With what a proxy or the LAN mode rules out.

@@ -177,22 +177,24 @@ std::string SwarmTrace::Advice(const SessionSettings& settings) const {
 
 void PeerDialer::OnAlert(const lt::alert& alert) {
   if (const auto* up = lt::alert_cast<lt::peer_connect_alert>(&alert)) {
-    connected_.insert(up->endpoint);
+    connected_.emplace(up->handle, up->endpoint);
   } else if (const auto* down =
                  lt::alert_cast<lt::peer_disconnected_alert>(&alert)) {
-    connected_.erase(down->endpoint);
+    connected_.erase({down->handle, down->endpoint});
   }
 }
 
-void PeerDialer::Dial(const lt::torrent_handle& torrent,
+void PeerDialer::Dial(const std::vector<lt::torrent_handle>& torrents,
                       std::chrono::steady_clock::time_point now) {
   if (now < next_) return;
   next_ = now + std::chrono::seconds(2);
-  for (const lt::tcp::endpoint& endpoint : endpoints_) {
-    if (connected_.contains(endpoint)) continue;
-    // Named as a tracker names it: that forgives one failed attempt each
-    // time, so that the peer is never given up.
-    torrent.connect_peer(endpoint, lt::peer_info::tracker);
+  for (const lt::torrent_handle& torrent : torrents) {
+    for (const lt::tcp::endpoint& endpoint : endpoints_) {
+      if (connected_.contains({torrent, endpoint})) continue;
+      // Named as a tracker names it: that forgives one failed attempt each
+      // time, so that the peer is never given up.
+      torrent.connect_peer(endpoint, lt::peer_info::tracker);
+    }
   }
 }
 

@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "p2p/events.h"
@@ -71,12 +72,12 @@ class PeerDialer {
   const std::vector<lt::tcp::endpoint>& endpoints() const { return endpoints_; }
   void OnAlert(const lt::alert& alert);
   // Dials who is not connected, at most every two seconds.
-  void Dial(const lt::torrent_handle& torrent,
+  void Dial(const std::vector<lt::torrent_handle>& torrents,
             std::chrono::steady_clock::time_point now);
 
  private:
   std::vector<lt::tcp::endpoint> endpoints_;
-  std::set<lt::tcp::endpoint> connected_;
+  std::set<std::pair<lt::torrent_handle, lt::tcp::endpoint>> connected_;
   std::chrono::steady_clock::time_point next_{};
 };
 
