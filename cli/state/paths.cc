@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 
 namespace cli {
 namespace {
@@ -37,6 +39,12 @@ std::string StateFolder() {
   return XdgFolder("XDG_STATE_HOME", "/.local/state");
 }
 
+std::string RuntimeFolder() {
+  const std::string xdg = Environment("XDG_RUNTIME_DIR");
+  if (!xdg.empty() && xdg.front() == '/') return xdg + "/lodestone";
+  return "/tmp/lodestone-" + std::to_string(::getuid());
+}
+
 std::string ModelsFolder() {
   const std::string models = Environment("LODESTONE_MODELS");
   return models.empty() ? DataFolder() + "/models" : models;
@@ -45,6 +53,13 @@ std::string ModelsFolder() {
 std::string WithoutTrailingSlashes(std::string path) {
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   return path;
+}
+
+std::string CanonicalPath(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path canonical =
+      std::filesystem::weakly_canonical(path, error);
+  return WithoutTrailingSlashes(error ? path : canonical.string());
 }
 
 }  // namespace cli

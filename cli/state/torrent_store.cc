@@ -21,12 +21,6 @@ using verify::Fail;
 using verify::Result;
 using verify::StrCat;
 
-std::string Canonical(const std::string& path) {
-  std::error_code error;
-  const fs::path canonical = fs::weakly_canonical(path, error);
-  return WithoutTrailingSlashes(error ? path : canonical.string());
-}
-
 constexpr uint64_t kMaxRecordBytes = 64u << 20;
 
 // An object, empty if there is no record. One that cannot be read is none: the
@@ -113,7 +107,7 @@ Result<void> TorrentStore::Save(verify::ByteSpan torrent,
   RETURN_IF_ERROR(verify::WriteFileAtomically(stem + ".torrent", torrent));
   if (payload_path.empty()) return {};
   std::vector<std::string> paths = ReadPaths(stem + ".json");
-  const std::string canonical = Canonical(payload_path);
+  const std::string canonical = CanonicalPath(payload_path);
   if (std::find(paths.begin(), paths.end(), canonical) == paths.end()) {
     paths.push_back(canonical);
   }
@@ -144,7 +138,7 @@ std::optional<PartialCopy> TorrentStore::FindPartial(
     const p2p::Metainfo& metainfo, const std::string& path) const {
   const nlohmann::json record =
       ReadRecord(folder_ + "/" + metainfo.info_hashes.Key() + ".json");
-  const std::string canonical = Canonical(path);
+  const std::string canonical = CanonicalPath(path);
   if (!record.contains("partial") || !record["partial"].is_object() ||
       !record["partial"].contains(canonical) ||
       !record["partial"][canonical].is_object()) {
@@ -177,7 +171,7 @@ std::optional<KnownTorrent> TorrentStore::FindByKey(
 
 std::optional<KnownTorrent> TorrentStore::FindForPath(
     const std::string& path) const {
-  const std::string canonical = Canonical(path);
+  const std::string canonical = CanonicalPath(path);
   if (auto beside = ReadTorrentFile(canonical + ".torrent")) {
     if (FitOf(beside->metainfo, canonical) != Fit::kNone) {
       beside->partial = FindPartial(beside->metainfo, canonical);
