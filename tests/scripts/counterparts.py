@@ -28,8 +28,7 @@ class Tracker:
         self.announce = f"http://{address}:{port}/announce"
         box.spawn([*wrap, "opentracker", "-i", address, "-p", port, "-P", port,
                    "-d", folder, "-u", "nobody", "-w", "list"])
-        if not wrap:
-            wait_until(self._serves, "the tracker serves")
+        wait_until(self._serves, "the tracker serves")
 
     def _serves(self):
         query = ("?info_hash=" + "%5a" * 20 + "&peer_id=" + "p" * 20 +

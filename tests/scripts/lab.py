@@ -63,6 +63,8 @@ class Lab:
         _ip("link", "set", "lo", "up")
         _ip("link", "add", "name", "bridge0", "type", "bridge")
         _ip("link", "set", "bridge0", "up")
+        # From here every host can be reached.
+        _ip("address", "add", "198.18.0.254/24", "dev", "bridge0")
         self.hosts = hosts
         self.mbit = mbit
         for host in range(hosts):
