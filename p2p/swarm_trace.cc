@@ -65,8 +65,12 @@ void SwarmTrace::OnAlert(const lt::alert& alert, TransferSink& sink) {
                StrCat("tracker ", EscapeForTerminal(remark->tracker_url()),
                       ": ", EscapeForTerminal(remark->warning_message())),
                "");
-  } else if (lt::alert_cast<lt::peer_connect_alert>(&alert) != nullptr) {
-    ++peers_connected_;
+  } else if (const auto* left =
+                 lt::alert_cast<lt::peer_disconnected_alert>(&alert)) {
+    if (left->op != lt::operation_t::connect &&
+        left->error != lt::errors::self_connection) {
+      ++peers_left_;
+    }
   } else if (const auto* ban = lt::alert_cast<lt::peer_ban_alert>(&alert)) {
     ++peers_banned_;
     NoticeOnce(sink, "PEER_BANNED",
@@ -129,7 +133,7 @@ SwarmAccount SwarmTrace::Account(const SessionSettings& settings,
   if (settings.enable_dht) account.dht_nodes = dht_nodes_;
   account.peers_known = peers_known_;
   account.peers_connected = peers_now_;
-  account.peers_reached = peers_connected_;
+  account.peers_reached = peers_reached();
   account.waited_s = waited_s;
   account.text = Text(account);
   return account;
@@ -156,7 +160,7 @@ std::string SwarmTrace::Text(const SwarmAccount& account) const {
 }
 
 std::string SwarmTrace::Advice(const SessionSettings& settings) const {
-  if (peers_connected_ > 0) {
+  if (ever_connected()) {
     return "the peers that answer do not have it or do not send; run the same "
            "command again later";
   }

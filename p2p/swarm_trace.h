@@ -26,8 +26,12 @@ class SwarmTrace {
   // Learns how many peers are known, and how many of them are connected.
   void OnStatus(const lt::torrent_status& status);
 
-  bool ever_connected() const { return peers_connected_ > 0; }
-  uint64_t peers_connected() const { return peers_connected_; }
+  bool ever_connected() const { return peers_reached() > 0; }
+  // Connections that came about, those that last included. (The library's
+  // alert of a connection comes with the attempt.)
+  uint64_t peers_reached() const {
+    return peers_left_ + static_cast<uint64_t>(peers_now_);
+  }
   uint64_t peers_banned() const { return peers_banned_; }
 
   // True if each of these trackers answered, and none with anything but an
@@ -54,7 +58,7 @@ class SwarmTrace {
   std::string Text(const SwarmAccount& account) const;
 
   std::map<std::string, TrackerState> trackers_;  // by URL
-  uint64_t peers_connected_ = 0;
+  uint64_t peers_left_ = 0;
   uint64_t peers_banned_ = 0;
   int64_t dht_nodes_ = 0;
   int peers_known_ = 0;
