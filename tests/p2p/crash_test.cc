@@ -94,6 +94,7 @@ class Helper {
   std::FILE* out_ = nullptr;
 };
 
+// Case F4.
 TEST(CrashTest, KilledDownloadResumesToTheSameBytes) {
   const TempDir temp;
   const TestTorrent torrent = BigTorrent();
@@ -128,6 +129,7 @@ TEST(CrashTest, KilledDownloadResumesToTheSameBytes) {
             torrent.total_bytes() - sink.plans()[0].resume_bytes);
 }
 
+// Cases F12 and F13.
 TEST(CrashTest, FileSizeLimitIsAnErrorAndTheNextRunGoesOn) {
   const TempDir temp;
   const TestTorrent torrent = BigTorrent();
@@ -166,6 +168,7 @@ class SmallDisk {
   bool mounted_ = false;
 };
 
+// Case F1.
 TEST(CrashTest, DiskThatFillsUpIsAnErrorAndTheNextRunGoesOn) {
   const TempDir temp;
   const SmallDisk disk(temp.File("disk"), "size=10m");
@@ -204,6 +207,7 @@ TEST(CrashTest, DiskThatFillsUpIsAnErrorAndTheNextRunGoesOn) {
   EXPECT_GE(again.plans()[0].resume_bytes, 900'000u);
 }
 
+// Case F1; A19.
 TEST(CrashTest, SpaceIsCheckedBeforeTheFirstByte) {
   const TempDir temp;
   const SmallDisk disk(temp.File("small"), "size=2m");

@@ -78,6 +78,7 @@ struct BadState {
   ErrorCode code;
 };
 
+// Case F6.
 TEST(ResumeStoreTest, RefusesEachBrokenRule) {
   const std::string hash = Field(1, kHash);
   const std::vector<BadState> cases = {
@@ -113,6 +114,7 @@ TEST(ResumeStoreTest, RefusesEachBrokenRule) {
   EXPECT_EQ(decoded.error().code, ErrorCode::kLimit);
 }
 
+// Case F6.
 TEST(ResumeStoreTest, RefusesEveryTruncationAndEveryFlippedByte) {
   const std::vector<std::byte> whole = EncodeState(SampleState());
   for (size_t size = 0; size < whole.size(); ++size) {

@@ -33,6 +33,7 @@ TEST(WorkFolderTest, ClosesAFolderThatOthersCouldEnter) {
   EXPECT_EQ(fs::status(temp.File("work")).permissions(), fs::perms::owner_all);
 }
 
+// Case F11.
 TEST(WorkFolderTest, IsHeldByOneAtATime) {
   const TempDir temp;
   {
@@ -66,6 +67,7 @@ TEST(WorkFolderTest, RemembersAnUncleanRun) {
   EXPECT_FALSE(WorkFolder::Open(temp.File("work"))->unclean());
 }
 
+// Case F10.
 TEST(WorkFolderTest, RefusesLinksInItsPlace) {
   const TempDir temp;
   fs::create_directory(temp.File("elsewhere"));
@@ -90,6 +92,7 @@ TEST(WorkFolderTest, RefusesLinksInItsPlace) {
   EXPECT_TRUE(fs::is_empty(temp.File("elsewhere")));
 }
 
+// Case F8.
 TEST(WorkFolderTest, RefusesAFile) {
   const TempDir temp;
   temp.Write("work", "a file");
@@ -99,6 +102,7 @@ TEST(WorkFolderTest, RefusesAFile) {
   EXPECT_EQ(ReadFile(temp.File("work")), "a file");
 }
 
+// Case F10.
 TEST(WorkFolderTest, RefusesLinksAndPipesInThePayload) {
   const TempDir temp;
   const auto folder = WorkFolder::Open(temp.File("work"));

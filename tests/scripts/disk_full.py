@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A disk that is or becomes full costs nothing but time."""
+"""A disk that is or becomes full costs nothing but time (F1); an output that
+is there already survives a conversion that fails (F16); what cannot be written
+to can still be read (F8)."""
 import os
 import shutil
 import subprocess

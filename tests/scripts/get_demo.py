@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model comes by nothing but its magnet link, whole and checked."""
+"""A model comes by nothing but its magnet link, whole and checked; what is
+there already stays as it is (F9)."""
 import os
 import signal
 import stat
