@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Splits the arguments, runs one verb, prints its end, returns its exit code.
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -234,4 +236,10 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace cli
 
-int main(int argc, char** argv) { return cli::Main(argc, argv); }
+int main(int argc, char** argv) {
+  // Buffers of some megabytes come and go with every peer. Kept, they cost
+  // nothing; given back and asked for again, a page fault for each page.
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 64 << 20);
+  return cli::Main(argc, argv);
+}

@@ -66,6 +66,9 @@ lt::settings_pack MakeSettings(const SessionSettings& settings,
 // What the schedule says now, and how a running session is told.
 RateLimits RatesNow(const SessionSettings& settings);
 void SetRates(lt::settings_pack& pack, const RateLimits& rates);
+// How many payload files a session may keep open, below the limit of the
+// process.
+size_t MaxOpenPayloadFiles();
 
 // Which addresses a session may talk to.
 lt::ip_filter MakeIpFilter(const SessionSettings& settings,

@@ -14,6 +14,8 @@
 #include "p2p/dht_state_file.h"
 #include "p2p/discovery.h"
 #include "verify/base/text.h"
+#include "p2p/disk_io.h"
+#include "p2p/endpoint_policy.h"
 
 namespace p2p {
 namespace {
@@ -39,6 +41,13 @@ lt::session_params MakeParams(const SessionSettings& settings,
   if (options.role == SessionRole::kMetadata) {
     // Before the metadata was checked nothing can be created on disk.
     params.disk_io_constructor = lt::disabled_disk_io_constructor;
+  } else {
+    DiskIoOptions disk;
+    disk.files.mode = options.role == SessionRole::kSeed
+                          ? PayloadMode::kServe
+                          : PayloadMode::kDownload;
+    disk.files.max_open_files = MaxOpenPayloadFiles();
+    params.disk_io_constructor = MakeDiskIo(disk);
   }
   return params;
 }

@@ -84,23 +84,6 @@ void SetAlerts(settings_pack& pack) {
   pack.set_int(settings_pack::alert_queue_size, 200'000);
 }
 
-void SetDisk(settings_pack& pack, const DescriptorBudget& budget) {
-  // Files are written and read by pwrite and pread, never mapped: a full disk
-  // under a map is a signal, and 2.0.8 can advise away pages just written.
-  pack.set_int(settings_pack::mmap_file_size_cutoff,
-               std::numeric_limits<int>::max());
-  pack.set_int(settings_pack::disk_write_mode,
-               settings_pack::mmap_write_mode_t::always_pwrite);
-  // The default of 1 MiB stops a fast download at every write.
-  pack.set_int(settings_pack::max_queued_disk_bytes, 32 << 20);
-  pack.set_int(settings_pack::checking_mem_usage, 2048);
-  pack.set_int(settings_pack::hashing_threads, 2);
-  // What is on disk was checked by our own hashing before the torrent is
-  // added; libtorrent never reads it all again.
-  pack.set_bool(settings_pack::no_recheck_incomplete_resume, true);
-  pack.set_int(settings_pack::file_pool_size, budget.files);
-}
-
 void SetPeers(settings_pack& pack, const SessionSettings& settings,
               SessionRole role, const DescriptorBudget& budget,
               const std::vector<lt::tcp::endpoint>& named) {
@@ -229,6 +212,10 @@ void SetRates(lt::settings_pack& pack, const RateLimits& rates) {
   pack.set_int(settings_pack::upload_rate_limit, Rate(rates.up_bytes_per_s));
 }
 
+size_t MaxOpenPayloadFiles() {
+  return static_cast<size_t>(Descriptors().files);
+}
+
 lt::settings_pack MakeSettings(const SessionSettings& settings,
                                SessionRole role, uint16_t port,
                                const std::vector<lt::tcp::endpoint>& named) {
@@ -236,7 +223,6 @@ lt::settings_pack MakeSettings(const SessionSettings& settings,
   settings_pack pack;
   SetIdentity(pack, settings);
   SetAlerts(pack);
-  SetDisk(pack, budget);
   SetPeers(pack, settings, role, budget, named);
   SetEncryption(pack, settings.encryption);
   SetDiscovery(pack, settings);

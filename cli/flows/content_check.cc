@@ -190,10 +190,14 @@ Result<void> ContentCheck::Plan() {
     file.path = path;
     file.size_bytes = size_bytes;
     // Of a partial copy the digests prove what its pieces cannot.
-    file.want_sha256 = !pieces_only_ || torrent_->partial.has_value();
+    file.want_sha256 = (!pieces_only_ && !options_.pieces_proven) ||
+                       (torrent_.has_value() && torrent_->partial.has_value());
     if (const auto sums_here = sums_.find(relative); sums_here != sums_.end()) {
       for (const verify::PublishedSum& sum : sums_here->second) {
         if (sum.algorithm == verify::SumAlgorithm::kMd5) file.want_md5 = true;
+        if (sum.algorithm == verify::SumAlgorithm::kSha256) {
+          file.want_sha256 = true;
+        }
       }
     }
     request.files.push_back(std::move(file));
@@ -210,9 +214,10 @@ Result<void> ContentCheck::Plan() {
     if (output_.verbose()) {
       output_.Say("      checking against: " + torrent_->source);
     }
-    request_.piece_length =
-        metainfo.piece_digests.empty() ? 0 : metainfo.piece_length;
-    request_.piece_digests = metainfo.piece_digests;
+    if (!metainfo.piece_digests.empty() && !options_.pieces_proven) {
+      request_.piece_length = metainfo.piece_length;
+      request_.piece_digests = metainfo.piece_digests;
+    }
     report_.num_pieces = metainfo.piece_digests.size();
     for (const p2p::MetainfoFile& file : metainfo.files) {
       if (file.is_pad) {
@@ -408,8 +413,9 @@ void ContentCheck::CheckSums(FileVerdict& verdict,
 // Bad pieces as ranges of files; a file whose pieces are all right is proven
 // by them.
 void ContentCheck::JudgePieces(const verify::HashOutcome& outcome) {
-  if (!torrent_.has_value() || request_.piece_digests.empty()) return;
+  if (!torrent_.has_value()) return;
   const p2p::Metainfo& metainfo = torrent_->metainfo;
+  if (metainfo.piece_digests.empty()) return;
   std::map<size_t, std::vector<DamagedRange>> cut;  // by file
   for (const uint32_t piece : outcome.bad_pieces) {
     const auto ranges = p2p::PieceRanges(metainfo, piece);

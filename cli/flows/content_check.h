@@ -58,6 +58,9 @@ struct ContentOptions {
   // With a torrent: no digests but those that it holds, no published sums, and
   // files that it does not name are listed unread.
   bool pieces_only = false;
+  // Every v1 piece was hashed on its way to the disk: only files that a list
+  // has sums of are read.
+  bool pieces_proven = false;
   size_t num_threads = 0;
   // The pieces that wanted files of a partial copy share with files that were
   // left out were seen to be right a moment ago, when all of them was here.

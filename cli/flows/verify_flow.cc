@@ -61,6 +61,7 @@ Result<VerifyReport> RunVerify(const VerifyOptions& options, Context& context) {
   ContentOptions content;
   content.path = options.path;
   content.torrent = options.torrent;
+  content.pieces_proven = options.pieces_proven;
   content.num_threads = options.num_threads;
   content.pieces_only = options.level == VerifyLevel::kPieces;
   content.cut_pieces_proven = options.cut_pieces_proven;

@@ -28,6 +28,7 @@ struct VerifyOptions {
   bool find_torrent = true;
   VerifyLevel level = VerifyLevel::kNumeric;
   bool fail_on_extra = false;
+  bool pieces_proven = false;  // as in ContentOptions
   size_t num_threads = 0;
   bool cut_pieces_proven = false;  // as ContentOptions has it
 };
