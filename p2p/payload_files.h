@@ -2,7 +2,7 @@
 // The files of one torrent as its session reads and writes them: opened when
 // first needed, never through a symbolic link while downloading, and written
 // by pwrite. Pieces are cut into files here and nowhere else in the disk layer.
-// Internal to p2p. Tested by tests/p2p/payload_files_test.cc.
+// Internal to p2p. Tested by tests/p2p/disk_io_test.cc.
 #pragma once
 
 #include <cstddef>
