@@ -409,10 +409,10 @@ std::pair<lt::status_t, lt::storage_error> DiskIo::CheckFiles(
   const bool seed =
       static_cast<bool>(resume.flags & lt::torrent_flags::seed_mode) ||
       (resume.have_pieces.size() > 0 && resume.have_pieces.all_set());
+  // What stands on disk unclaimed was looked at before the torrent was added:
+  // it is never hashed here as a whole.
   if (resume.have_pieces.empty() && resume.unfinished_pieces.empty() && !seed) {
-    return {storage.files.AnyFile() ? lt::status_t::need_full_check
-                                    : lt::status_t::no_error,
-            error};
+    return {lt::status_t::no_error, error};
   }
   if (storage.files.Holds(resume.have_pieces, seed, error)) {
     return {lt::status_t::no_error, error};

@@ -314,19 +314,6 @@ bool PayloadFiles::Holds(const lt::typed_bitfield<lt::piece_index_t>& have,
   return true;
 }
 
-bool PayloadFiles::AnyFile() {
-  for (const lt::file_index_t file : files_.file_range()) {
-    if (files_.pad_file_at(file) || files_.file_size(file) == 0) continue;
-    lt::storage_error ignored;
-    const SharedFd fd = OpenNow(file, false, ignored);
-    struct stat info {};
-    if (fd != nullptr && ::fstat(fd->get(), &info) == 0 && info.st_size > 0) {
-      return true;
-    }
-  }
-  return false;
-}
-
 void PayloadFiles::SetPriorities(
     const std::vector<lt::download_priority_t>& priorities,
     lt::storage_error& error) {

@@ -61,8 +61,6 @@ class PayloadFiles {
   // size where `whole`. Sets `error` where not.
   bool Holds(const lt::typed_bitfield<lt::piece_index_t>& have, bool whole,
              lt::storage_error& error);
-  // True if any wanted file with bytes is there.
-  bool AnyFile();
 
   // Files that become wanted get what .parts holds of them.
   void SetPriorities(const std::vector<lt::download_priority_t>& priorities,
