@@ -59,7 +59,7 @@ lt::add_torrent_params MakeParams(const DownloadOptions& options,
   params.save_path = ".";  // of a disk that takes nothing
   params.flags |=
       lt::torrent_flags::upload_mode | lt::torrent_flags::default_dont_download;
-  session.Prepare(params, options.magnet.trackers, {});
+  session.Prepare(params, options.magnet.trackers);
   session.AddPeers(params, options.magnet.peers);
   return params;
 }

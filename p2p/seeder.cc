@@ -113,7 +113,7 @@ class Seeder::Impl {
       lt::add_torrent_params params;
       params.ti = torrent.info;
       params.save_path = item.save_folder;
-      session_->Prepare(params, torrent.metainfo.trackers, {});
+      session_->Prepare(params, torrent.metainfo.trackers);
       // The caller verified every piece: nothing is read before it is asked
       // for, and then it is hashed once. Upload mode: should a file have
       // changed, nothing is fetched over it.

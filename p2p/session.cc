@@ -202,8 +202,7 @@ Result<bool> Session::Start(const SessionOptions& options, uint16_t port) {
 }
 
 void Session::Prepare(lt::add_torrent_params& params,
-                      const std::vector<std::string>& trackers,
-                      const std::vector<std::string>& web_seeds) {
+                      const std::vector<std::string>& trackers) {
   params.flags &=
       ~(lt::torrent_flags::auto_managed | lt::torrent_flags::paused);
   params.flags |= lt::torrent_flags::apply_ip_filter;
@@ -228,10 +227,6 @@ void Session::Prepare(lt::add_torrent_params& params,
   // One tier: 2.0.8 does not retry the trackers of later ones properly.
   params.tracker_tiers.assign(params.trackers.size(), 0);
   params.url_seeds.clear();
-  // Others than downloads have no use for them.
-  if (role_ == SessionRole::kDownload) {
-    params.url_seeds = ChooseWebSeeds(settings_, web_seeds);
-  }
   for (const lt::tcp::endpoint& endpoint : dialer_.endpoints()) {
     params.peers.push_back(endpoint);
   }
@@ -244,6 +239,24 @@ void Session::AddPeers(lt::add_torrent_params& params,
        ResolvePeers(peers, LookupOf(settings_), ignored)) {
     params.peers.push_back(peer);
   }
+}
+
+WebSeedOptions Session::WebSeedsOf(
+    const std::vector<std::string>& web_seeds) const {
+  WebSeedOptions options;
+  options.allow_local = settings_.allow_local;
+  options.proxy = ProxyUrl(settings_.proxy);
+  if (!settings_.proxy.user.empty()) {
+    options.proxy_login =
+        verify::StrCat(settings_.proxy.user, ":", settings_.proxy.password);
+  }
+  const std::vector<std::string>& named = settings_.web_seeds;
+  for (std::string& url : ChooseWebSeeds(settings_, web_seeds)) {
+    const bool by_user =
+        std::find(named.begin(), named.end(), url) != named.end();
+    options.sources.push_back({std::move(url), by_user});
+  }
+  return options;
 }
 
 void Session::Resume() { engine_->resume(); }

@@ -12,6 +12,7 @@
 #include "p2p/events.h"
 #include "p2p/lt_bridge.h"
 #include "p2p/swarm_trace.h"
+#include "p2p/web_seeds.h"
 
 namespace p2p {
 
@@ -46,9 +47,11 @@ class Session {
   // Adds the peers, trackers and limits that every torrent of ours has.
   // Trackers all stand in one tier. If params.ti is not private, well-known
   // trackers are added where there are no others, or later if no other lives.
+  // Web seeds are not the engine's business: see WebSeedsOf.
   void Prepare(lt::add_torrent_params& params,
-               const std::vector<std::string>& trackers,
-               const std::vector<std::string>& web_seeds);
+               const std::vector<std::string>& trackers);
+  // Those that the user named, and those of `web_seeds` that may be asked.
+  WebSeedOptions WebSeedsOf(const std::vector<std::string>& web_seeds) const;
   // Peers that a magnet names, as far as they may be asked for.
   void AddPeers(lt::add_torrent_params& params,
                 const std::vector<HostPort>& peers) const;
@@ -64,6 +67,8 @@ class Session {
   // trackers: a torrent either has them from its start or goes without.
   void TendAll(const std::vector<lt::torrent_handle>& torrents);
 
+  // What holds now, by flags and schedule.
+  const RateLimits& rates() const { return rates_; }
   SwarmTrace& trace() { return trace_; }
   // With what a proxy or the LAN mode rules out.
   const SessionSettings& settings() const { return settings_; }

@@ -71,12 +71,16 @@ void SwarmTrace::OnAlert(const lt::alert& alert, TransferSink& sink) {
         left->error != lt::errors::self_connection) {
       ++peers_left_;
     }
-  } else if (const auto* ban = lt::alert_cast<lt::peer_ban_alert>(&alert)) {
-    ++peers_banned_;
-    NoticeOnce(sink, "PEER_BANNED",
-               StrCat("peer ", EndpointText(ban->endpoint),
-                      " sent wrong bytes and is not used any more"),
-               "");
+    // Not peer_ban_alert: smart ban, which finds the liar among several
+    // senders of a piece, does not post it.
+    if (left->error == lt::errors::too_many_corrupt_pieces ||
+        left->error == lt::errors::peer_banned) {
+      ++peers_banned_;
+      NoticeOnce(sink, "PEER_BANNED",
+                 StrCat("peer ", EndpointText(left->endpoint),
+                        " sent wrong bytes and is not used any more"),
+                 "");
+    }
   } else if (const auto* seed = lt::alert_cast<lt::url_seed_alert>(&alert)) {
     std::string reason = EscapeForTerminal(seed->error_message());
     if (reason.empty()) reason = ErrorText(seed->error);

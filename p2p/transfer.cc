@@ -18,6 +18,7 @@
 #include "p2p/payload_check.h"
 #include "p2p/resume_store.h"
 #include "p2p/session.h"
+#include "p2p/web_seed_feed.h"
 #include "verify/base/text.h"
 
 namespace p2p {
@@ -78,6 +79,11 @@ class TransferRun {
                      Session::Open(options_.session, session_options, sink_));
     RETURN_IF_ERROR(folder_.MarkDirty());
     torrent_ = session_->engine().add_torrent(MakeParams());
+    WebSeedOptions web = session_->WebSeedsOf(start_.web_seeds);
+    if (!web.sources.empty()) {
+      web_.emplace(checked_.metainfo, files_, std::move(web));
+      web_->OnPieces(ToBitfield(start_.have));
+    }
     session_->Resume();
     return Finish(Loop());
   }
@@ -87,7 +93,7 @@ class TransferRun {
     lt::add_torrent_params params;
     params.ti = checked_.info;
     params.save_path = folder_.data_path();
-    session_->Prepare(params, start_.trackers, start_.web_seeds);
+    session_->Prepare(params, start_.trackers);
     params.piece_priorities = PiecePriorities(scope_);
     params.unfinished_pieces = start_.unfinished;
     params.have_pieces = ToBitfield(start_.have);
@@ -112,8 +118,13 @@ class TransferRun {
       if (wanted_left_ == 0 && !scope_.look_pending()) return {};
       const auto now = SteadyClock::now();
       session_->Tend(torrent_);
+      if (web_.has_value()) web_->Pump(torrent_, sink_);
       if (now >= next_report) {
         next_report = now + kReport;
+        if (web_.has_value()) {
+          web_->Refresh(torrent_, progress_.num_peers > 0,
+                        session_->rates().down_bytes_per_s, peers_rate_);
+        }
         session_->engine().post_torrent_updates(
             lt::torrent_handle::query_pieces |
             lt::torrent_handle::query_distributed_copies);
@@ -247,7 +258,9 @@ class TransferRun {
   }
 
   void OnStatus(const lt::torrent_status& status) {
-    progress_.down_bytes_per_s = status.download_payload_rate;
+    peers_rate_ = status.download_payload_rate;
+    progress_.down_bytes_per_s = peers_rate_;
+    if (web_.has_value()) progress_.down_bytes_per_s += web_->bytes_per_s();
     progress_.up_bytes_per_s = status.upload_payload_rate;
     progress_.uploaded_bytes = static_cast<uint64_t>(
         std::max<int64_t>(status.total_payload_upload, 0));
@@ -256,8 +269,11 @@ class TransferRun {
     progress_.availability =
         std::max(0.0, static_cast<double>(status.distributed_copies));
     CountPieces(status.pieces);
-    const auto downloaded = static_cast<uint64_t>(
-        std::max<int64_t>(status.total_payload_download, 0));
+    if (web_.has_value()) web_->OnPieces(status.pieces);
+    const uint64_t downloaded =
+        static_cast<uint64_t>(
+            std::max<int64_t>(status.total_payload_download, 0)) +
+        (web_.has_value() ? web_->seeds().downloaded_bytes() : 0);
     if (downloaded > result_.downloaded_bytes) {
       last_news_ = SteadyClock::now();
     }
@@ -267,6 +283,10 @@ class TransferRun {
         std::max<int64_t>(status.total_redundant_bytes, 0));
     failed_bytes_ =
         static_cast<uint64_t>(std::max<int64_t>(status.total_failed_bytes, 0));
+    if (web_.has_value()) {
+      result_.wasted_bytes += web_->seeds().wasted_bytes();
+      failed_bytes_ += web_->seeds().wasted_bytes();
+    }
   }
 
   void CountPieces(const lt::typed_bitfield<lt::piece_index_t>& pieces) {
@@ -293,6 +313,7 @@ class TransferRun {
 
   void OnHashFailed(const lt::hash_failed_alert& alert) {
     const int piece = static_cast<int>(alert.piece_index);
+    if (web_.has_value()) web_->OnHashFailed(alert.piece_index);
     good_since_failure_ = false;
     ++hash_failures_;
     worst_piece_failures_ =
@@ -406,7 +427,11 @@ class TransferRun {
         std::chrono::duration<double>(now - last_news_).count();
     if (waited_s < options_.stall_timeout_s) return {};
     // Whoever is left was banned: that is no matter of time.
-    if (hash_failures_ > 0 && !good_since_failure_) return FailCorrupt();
+    const uint64_t wrong_from_web =
+        web_.has_value() ? web_->seeds().wrong_pieces() : 0;
+    if (hash_failures_ + wrong_from_web > 0 && !good_since_failure_) {
+      return FailCorrupt();
+    }
     const bool reached = session_->trace().ever_connected();
     return Fail(ErrorCode::kNetwork,
                 StrCat(reached ? "no new byte" : "no peers", " for ",
@@ -447,9 +472,7 @@ class TransferRun {
       progress_.stage = TransferStage::kFlush;
       sink_.OnProgress(progress_);
     }
-    for (const std::string& url : start_.web_seeds) {
-      torrent_.remove_url_seed(url);
-    }
+    if (web_.has_value()) web_->Stop();
     torrent_.pause();
     WaitUntil(paused_, seconds(1));
     flushed_ = false;
@@ -504,8 +527,10 @@ class TransferRun {
 
   std::unique_ptr<Session> session_;
   lt::torrent_handle torrent_;
+  std::optional<WebSeedFeed> web_;
   ResumeState state_;
   TransferProgress progress_;
+  double peers_rate_ = 0;  // bytes/s
   TransferResult result_;
   std::optional<verify::Error> error_;
   PieceSet counted_;  // what is here, wanted or not
