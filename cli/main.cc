@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <clocale>
 #include <cstdio>
 #include <exception>
 #include <iterator>
@@ -164,6 +165,9 @@ void ReplaceAlias(const std::vector<std::unique_ptr<Command>>& commands,
 }
 
 int Main(int argc, char** argv) {
+  // File names are UTF-8 whatever the user's locale is: libtorrent writes to
+  // other names where the locale cannot spell them.
+  std::setlocale(LC_CTYPE, "C.UTF-8");
   const std::vector<std::string> arguments(argv, argv + argc);
   const bool json = std::find(arguments.begin() + 1, arguments.end(),
                               "--json") != arguments.end();

@@ -45,6 +45,10 @@ constexpr uint64_t kMinFreeBytes = 64u << 20;
 // A piece that fails this often has no good source.
 constexpr int kMaxPieceFailures = 20;
 constexpr uint64_t kMinWasteLimit = 64u << 20;
+// Everyone was banned: so often, and so long after the last byte, all get
+// another chance.
+constexpr int kMaxSecondChances = 3;
+constexpr auto kSecondChanceAfter = seconds(2);
 
 class TransferRun {
  public:
@@ -142,6 +146,7 @@ class TransferRun {
         next_space_check_ = now + kCheckSpaceEvery;
         RETURN_IF_ERROR(CheckSpace());
       }
+      GiveSecondChance(now);
       RETURN_IF_ERROR(CheckWaste());
       RETURN_IF_ERROR(CheckStall(now));
     }
@@ -401,6 +406,24 @@ class TransferRun {
     return checked_.torrent.empty() && result_.torrent.empty();
   }
 
+  // The engine bans whoever had a part in a few pieces that failed: where
+  // several send blocks of the same pieces, one liar can take honest peers
+  // with it. Alone, a liar is told from others by its first piece.
+  void GiveSecondChance(SteadyClock::time_point now) {
+    const uint64_t banned = session_->trace().peers_banned();
+    if (banned == forgiven_ || num_chances_ == kMaxSecondChances ||
+        progress_.num_peers > 0 || now - last_news_ < kSecondChanceAfter) {
+      return;
+    }
+    forgiven_ = banned;
+    ++num_chances_;
+    sink_.OnNotice({"SECOND_CHANCE",
+                    "no peer is left that was not banned: all are asked again",
+                    ""});
+    torrent_.clear_peers();
+    torrent_.force_reannounce();
+  }
+
   Result<void> CheckWaste() const {
     const uint64_t limit =
         std::max({kMinWasteLimit, 16 * checked_.metainfo.piece_length,
@@ -411,9 +434,14 @@ class TransferRun {
     return FailCorrupt();
   }
 
+  uint64_t WrongFromWeb() const {
+    return web_.has_value() ? web_->seeds().wrong_pieces() : 0;
+  }
+
   verify::Unexpected FailCorrupt() const {
     return Fail(ErrorCode::kMismatch,
-                StrCat("the swarm sends wrong bytes: ", hash_failures_,
+                StrCat("the swarm sends wrong bytes: ",
+                       hash_failures_ + WrongFromWeb(),
                        " pieces failed their hash, ", failed_bytes_,
                        " bytes dropped, ", session_->trace().peers_banned(),
                        " peers banned"))
@@ -427,9 +455,13 @@ class TransferRun {
         std::chrono::duration<double>(now - last_news_).count();
     if (waited_s < options_.stall_timeout_s) return {};
     // Whoever is left was banned: that is no matter of time.
-    const uint64_t wrong_from_web =
-        web_.has_value() ? web_->seeds().wrong_pieces() : 0;
-    if (hash_failures_ + wrong_from_web > 0 && !good_since_failure_) {
+    const bool web_banned =
+        WrongFromWeb() > 0 && web_->seeds().num_alive() == 0;
+    const bool all_banned =
+        progress_.num_peers == 0 &&
+        (session_->trace().peers_banned() > 0 || web_banned);
+    if (hash_failures_ + WrongFromWeb() > 0 &&
+        (!good_since_failure_ || all_banned)) {
       return FailCorrupt();
     }
     const bool reached = session_->trace().ever_connected();
@@ -537,6 +569,8 @@ class TransferRun {
   std::map<int, int> piece_failures_;
   int worst_piece_failures_ = 0;
   uint64_t hash_failures_ = 0;
+  uint64_t forgiven_ = 0;  // bans
+  int num_chances_ = 0;
   uint64_t failed_bytes_ = 0;
   bool good_since_failure_ = true;
   SteadyClock::time_point last_news_{};

@@ -363,7 +363,12 @@ class WebSeeds::Worker {
     const bool partial = verdict->kind == Kind::kRetryLater;
     const size_t good = EndBatch(
         *lane, partial ? slice.at + lane->request->received() : slice.at);
-    if (partial && good > 0) source.failures = 0;
+    if (partial && good > 0) {
+      // It gets on, piece by piece: no reason to wait.
+      source.failures = 0;
+      TellOnce(source, verdict->reason);
+      return;
+    }
     if (!partial) owner_.wasted_bytes_ += lane->request->received();
     OnFailure(source, slice.file_index, *verdict);
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Long because: the steps of one get share what they found out.
 #include "cli/flows/get_flow.h"
 
 #include <fcntl.h>
@@ -165,7 +166,12 @@ Result<CommandResult> GetRun::Run() {
   if (source.metainfo.has_value()) {
     ASSIGN_OR_RETURN(auto existing,
                      CheckExisting(*source.metainfo, source.torrent));
-    if (existing.has_value()) return std::move(*existing);
+    if (existing.has_value()) {
+      // Of a run that was killed after it had given the final name.
+      std::error_code ignored;
+      fs::remove_all(work_folder_, ignored);
+      return std::move(*existing);
+    }
   }
   ASSIGN_OR_RETURN(const p2p::DownloadOutcome download,
                    DownloadPayload(source));
@@ -180,6 +186,9 @@ Result<CommandResult> GetRun::Run() {
     RETURN_IF_ERROR(CheckPayload(download, final_path));
   } else {
     RETURN_IF_ERROR(CheckPayload(download, download.payload_path));
+    // Before the name is given: killed in between, the next run knows what
+    // stands there. Finish says so if it cannot be stored.
+    static_cast<void>(store_.Save(download.torrent, download.metainfo, ""));
     OpenPermissions(download.payload_path);
     RETURN_IF_ERROR(Promote(download.payload_path, final_path));
   }

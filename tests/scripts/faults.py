@@ -149,8 +149,8 @@ def power_loss(box, origin, seeder, generator):
 
 
 def killed_later(box, origin, seeder):
-    """F4: killed while the whole download is read again, and just before its
-    final name."""
+    """F4: killed while the whole download is read again, just before its final
+    name, and while the work folder is removed."""
     for number, (call, path, nth) in enumerate((
             ("read", "/data/demo/weights", 2), ("sync", ".partial/state", 3),
             ("rename", "/demo", 1))):
@@ -161,6 +161,12 @@ def killed_later(box, origin, seeder):
         process.end(-signal.SIGKILL)
         get.no_final()
         get.succeeds()
+    get = Get(box, "killed-late", origin, seeder)
+    process = box.start(*get.arguments, env=get.fault(
+        call="unlink", path="lock", nth=1, errno=0))
+    process.end(-signal.SIGKILL)
+    same_tree(get.final, origin)
+    get.succeeds()
 
 
 def terminal_closed(box, origin, seeder):
@@ -273,7 +279,7 @@ def terminals(box, seeder_env):
     on a narrow terminal: escaped, with the same exit code."""
     origin = box.path("names", "demo")
     write(os.path.join(origin, "weights.bin"), random.Random(1).randbytes(MIB))
-    write(os.path.join(origin, "text.txt"), "text")
+    write(os.path.join(origin, "\u00e4\u4e2d.txt"), "text")
     box.run("publish", origin, "--piece-size", PIECE, env=seeder_env)
     seeder = box.seed(origin)
     for number, more in enumerate(({"LC_ALL": "C"}, {"LC_ALL": "POSIX",

@@ -73,6 +73,10 @@ def alone(fetch, web, torrents):
     run = fetch(torrents["v1"], "--web-seed", web.url("busy"))
     check(any("503" in text for text in warned(run, "WEB_SEED_FAILED")),
           f"the busy server is not named\n{run}")
+    # Every answer breaks off: what whole pieces came are kept.
+    run = fetch(torrents["v1"], "--web-seed", web.url("cut"))
+    check(run.result["summary"]["downloaded_bytes"] < 3 * total,
+          f"fetched again and again\n{run}")
 
 
 # What each way earns: the warning, a part of its text, and how many requests
@@ -118,9 +122,11 @@ def bad_ones(fetch, web, torrent, seeder):
 
 
 def only_bad(fetch, web, torrent):
-    """Nothing good to be had: nothing is promoted."""
+    """Nothing good to be had: the code says why, and nothing is promoted."""
     patience = ("--stall-timeout", "3s")
-    for way in ("wrong", "missing", "drip", "redirect-lan"):
+    run = fetch(torrent, "--web-seed", web.url("wrong"), *patience, code=6)
+    equal(run.error["code"], "E-SWARM-CORRUPT", "error code")
+    for way in ("missing", "drip", "redirect-lan"):
         run = fetch(torrent, "--web-seed", web.url(way), *patience, code=4)
         contains(run.error["message"], "no", "the error")
 
