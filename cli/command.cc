@@ -11,9 +11,11 @@ std::vector<std::unique_ptr<Command>> AllCommands() {
   commands.push_back(MakeSeedCommand());
   commands.push_back(MakePublishCommand());
   commands.push_back(MakeVerifyCommand());
+  commands.push_back(MakeInspectCommand());
   commands.push_back(MakeConvertCommand());
   commands.push_back(MakeChatCommand());
   commands.push_back(MakeEvalCommand());
+  commands.push_back(MakeCatalogCommand());
   commands.push_back(MakeDemoCommand());
   return commands;
 }

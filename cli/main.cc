@@ -40,11 +40,9 @@ void AddGlobalFlags(CLI::App& app, GlobalFlags& flags) {
       ->envname("LODESTONE_QUIET");
   app.add_flag("-v,--verbose", flags.verbose, "say more")
       ->envname("LODESTONE_VERBOSE");
-  app.add_flag("--yes", flags.interaction.yes,
-               "answer every question with yes")
+  app.add_flag("--yes", flags.interaction.yes, "answer every question with yes")
       ->envname("LODESTONE_YES");
-  app.add_flag("--no-input", flags.interaction.no_input,
-               "never ask anything")
+  app.add_flag("--no-input", flags.interaction.no_input, "never ask anything")
       ->envname("LODESTONE_NO_INPUT");
   app.add_option("--progress", flags.progress, "auto, bar, plain or none")
       ->check(CLI::IsMember({"auto", "bar", "plain", "none"}))

@@ -2,9 +2,7 @@
 #include "p2p/catalog.h"
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
-#include <set>
 #include <system_error>
 
 #include "p2p/catalog_data.h"
@@ -91,15 +89,14 @@ Result<void> Catalog::Add(CatalogEntry entry) {
     const bool same_hash =
         SharesHash(known.magnet.info_hashes, entry.magnet.info_hashes);
     if (shared == keys.end() && !same_hash) continue;
-    return Fail(
-               ErrorCode::kInvalidArgument,
-               StrCat(EscapeForTerminal(entry.origin), ": entry \"", entry.name,
-                      "\" has the same ",
-                      shared != keys.end()
-                          ? StrCat("name \"", EscapeForTerminal(*shared), "\"")
-                          : std::string("info-hash"),
-                      " as \"", known.name, "\" (",
-                      EscapeForTerminal(known.origin), ")"))
+    return Fail(ErrorCode::kInvalidArgument,
+                StrCat(EscapeForTerminal(entry.origin), ": entry \"",
+                       entry.name, "\" has the same ",
+                       shared != keys.end()
+                           ? StrCat("name \"", EscapeForTerminal(*shared), "\"")
+                           : std::string("info-hash"),
+                       " as \"", known.name, "\" (",
+                       EscapeForTerminal(known.origin), ")"))
         .Id("E-CATALOG")
         .Hint("give it another name; no entry takes the place of another");
   }
@@ -128,9 +125,8 @@ void Catalog::AddFolder(const std::string& folder,
   }
   for (const std::string& path : paths) {
     const auto leave_out = [&](const verify::Error& why) {
-      warnings.push_back(
-          StrCat("catalogue entry left out: ", why.message,
-                 why.hint.empty() ? "" : "; ", why.hint));
+      warnings.push_back(StrCat("catalogue entry left out: ", why.message,
+                                why.hint.empty() ? "" : "; ", why.hint));
     };
     const auto text = verify::ReadSmallTextFile(path, kMaxCatalogFileBytes);
     if (!text) {
@@ -181,6 +177,10 @@ std::vector<std::string> Catalog::NamesLike(std::string_view name) const {
     if (best != SIZE_MAX) ranked.emplace_back(best, entry.name);
   }
   std::sort(ranked.begin(), ranked.end());
+  // Where a name holds the word, likeness is beside the point.
+  if (!ranked.empty() && ranked.front().first == 0) {
+    std::erase_if(ranked, [](const auto& item) { return item.first > 0; });
+  }
   if (ranked.size() > 3) ranked.resize(3);
   std::vector<std::string> names;
   for (auto& [distance, key] : ranked) names.push_back(std::move(key));
@@ -218,19 +218,19 @@ Result<void> CheckAgainstEntry(const CatalogEntry& entry,
                            *entry.num_files, " expected"));
   }
   for (const CatalogFile& expected : entry.files) {
-    const auto found = std::find_if(
-        metainfo.files.begin(), metainfo.files.end(),
-        [&](const MetainfoFile& file) {
-          return !file.is_pad && file.path == expected.path;
-        });
+    const auto found =
+        std::find_if(metainfo.files.begin(), metainfo.files.end(),
+                     [&](const MetainfoFile& file) {
+                       return !file.is_pad && file.path == expected.path;
+                     });
     std::string problem;
     if (found == metainfo.files.end()) {
       problem = StrCat("no file \"", expected.path, "\" in the torrent");
     } else if (expected.size_bytes.has_value() &&
                found->size_bytes != *expected.size_bytes) {
-      problem = StrCat("\"", expected.path, "\": ", found->size_bytes,
-                       " bytes in the torrent, ", *expected.size_bytes,
-                       " expected");
+      problem =
+          StrCat("\"", expected.path, "\": ", found->size_bytes,
+                 " bytes in the torrent, ", *expected.size_bytes, " expected");
     }
     if (problem.empty()) continue;
     if (expected.certainty != Certainty::kUnconfirmed) return mismatch(problem);

@@ -12,6 +12,8 @@ std::unique_ptr<Command> MakeGetCommand();
 std::unique_ptr<Command> MakeSeedCommand();
 std::unique_ptr<Command> MakePublishCommand();
 std::unique_ptr<Command> MakeVerifyCommand();
+std::unique_ptr<Command> MakeInspectCommand();
+std::unique_ptr<Command> MakeCatalogCommand();
 std::unique_ptr<Command> MakeConvertCommand();
 std::unique_ptr<Command> MakeChatCommand();
 std::unique_ptr<Command> MakeEvalCommand();

@@ -74,7 +74,8 @@ class DemoCommand final : public Command {
     RETURN_IF_ERROR(Step(
         context, "get",
         {"get", seeder.magnet, "--output", output_folder_, "--peer",
-         seeder.endpoint, "--listen", "127.0.0.1", "--no-dht", "--no-lsd"}));
+         seeder.endpoint, "--listen", "127.0.0.1", "--no-dht", "--no-lsd",
+         "--yes"}));
     seeder.process.Stop();
     RETURN_IF_ERROR(Step(context, "verify", {"verify", fetched}));
     RETURN_IF_ERROR(

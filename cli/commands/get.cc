@@ -22,8 +22,10 @@ class GetCommand final : public Command {
   }
 
   void AddFlags(CLI::App& app) override {
-    app.add_option("source", options_.source,
-                   "magnet link, info-hash, or .torrent file")
+    app.add_option(
+           "source", options_.source,
+           "magnet link, info-hash, name in the catalogue, .torrent file, "
+           "or http(s) URL of one")
         ->required();
     app.add_option("-o,--output", options_.output_folder,
                    "folder to put the model in (the model store)")
@@ -31,6 +33,8 @@ class GetCommand final : public Command {
     app.add_flag("--raw", options_.raw,
                  "stop after the verified download: no structure check, no "
                  "smoke test");
+    app.add_flag("--require-v2", options_.require_v2,
+                 "do not fetch what only SHA-1 vouches for (exit code 10)");
     app.add_flag("--seed", options_.seed, "go on serving it to others");
     app.add_option("--select", options_.selection.select,
                    "fetch only files that this pattern fits (*, **, ?, [a-z]); "

@@ -3,10 +3,14 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 
 #include "cli/commands/commands.h"
 #include "cli/commands/session_flags.h"
+#include "cli/flows/describe.h"
+#include "cli/flows/publish_flow.h"
+#include "cli/qr_code.h"
 #include "cli/shell_quote.h"
 #include "cli/state/paths.h"
 #include "cli/state/torrent_store.h"
@@ -67,6 +71,16 @@ class PublishCommand final : public Command {
     app.add_flag("--no-date", no_date_,
                  "write no date even if SOURCE_DATE_EPOCH is set");
     app.add_flag("--overwrite", overwrite_, "replace the file if it is there");
+    app.add_flag("--qr", qr_, "also print the magnet link as a QR code");
+    app.add_option("--catalog-entry", entry_file_,
+                   "also write a catalogue entry to this file (reads all files "
+                   "once more, for their sha256)");
+    app.add_option("--license", entry_.license,
+                   "licence that the entry names, as Apache-2.0");
+    app.add_option("--publisher", entry_.publisher,
+                   "publisher that the entry names (unknown)");
+    app.add_option("--architecture", entry_.architecture,
+                   "architecture that the entry names (unknown)");
     app.add_option("--threads", options_.num_threads,
                    "processors to use (all)");
   }
@@ -86,6 +100,24 @@ class PublishCommand final : public Command {
                 ".torrent";
     }
     RETURN_IF_ERROR(SetFormat());
+    if (!entry_file_.empty() && entry_.license.empty()) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "--catalog-entry needs --license: nobody may pass on what "
+                  "has none")
+          .Id("E-USAGE");
+    }
+    if (options_.format == p2p::TorrentFormat::kV2) {
+      output.Warning("V2_ONLY",
+                     "many clients see nothing of a torrent that is v2 only",
+                     "--format hybrid reaches them all");
+    }
+    for (const std::string& url : options_.web_seeds) {
+      if (const auto remark = WebSeedRemark(url)) {
+        output.Warning("WEB_SEED", "web seed \"" +
+                                       verify::EscapeForTerminal(url, 200) +
+                                       "\": " + *remark);
+      }
+    }
     if (options_.is_private) {
       output.Warning("PRIVATE",
                      "a private torrent has no DHT and no peer exchange: when "
@@ -104,7 +136,13 @@ class PublishCommand final : public Command {
                                 verify::FormatSize(metainfo.total_bytes()),
                                 metainfo.files.size(),
                                 verify::FormatSize(metainfo.piece_length)));
+    for (const std::string& line : created->left_out) {
+      output.Warning("LEFT_OUT", line);
+    }
     RETURN_IF_ERROR(CheckOutput(created->torrent));
+    if (!entry_file_.empty()) {
+      RETURN_IF_ERROR(WriteEntry(*created, context));
+    }
     RETURN_IF_ERROR(verify::WriteFileAtomically(output_, created->torrent));
     if (auto saved = TorrentStore::Default().Save(created->torrent, metainfo,
                                                   options_.path);
@@ -115,22 +153,64 @@ class PublishCommand final : public Command {
     CommandResult result;
     result.path = output_;
     result.summary["magnet"] = created->magnet;
-    result.summary["info_hash_v1"] =
-        metainfo.info_hashes.v1.has_value()
-            ? Fields(verify::HexEncode(*metainfo.info_hashes.v1))
-            : Fields(nullptr);
-    result.summary["info_hash_v2"] =
-        metainfo.info_hashes.v2.has_value()
-            ? Fields(verify::HexEncode(*metainfo.info_hashes.v2))
-            : Fields(nullptr);
+    result.summary["info_hash_v1"] = HashField(metainfo.info_hashes.v1);
+    result.summary["info_hash_v2"] = HashField(metainfo.info_hashes.v2);
     result.summary["piece_length"] = metainfo.piece_length;
     result.summary["total_bytes"] = metainfo.total_bytes();
     result.next.push_back("lodestone seed " + ShellQuote(options_.path));
+    if (qr_) PrintQr(*created, output);
     output.Print(created->magnet);
     return result;
   }
 
  private:
+  // A code wider than most terminals cannot be scanned from one.
+  static constexpr int kMaxQrModules = 93;
+
+  void PrintQr(const p2p::CreatedTorrent& created, Output& output) const {
+    auto code = QrCode(created.magnet, kMaxQrModules);
+    if (!code.has_value()) {
+      p2p::Magnet bare;
+      bare.info_hashes = created.metainfo.info_hashes;
+      output.Warning("QR_SHORTENED",
+                     "the magnet link is too long for a code that can be "
+                     "scanned from a terminal: the code holds its hash only");
+      code = QrCode(p2p::FormatMagnet(bare), kMaxQrModules);
+    }
+    if (code.has_value()) output.Print(*code);
+  }
+
+  Result<void> WriteEntry(const p2p::CreatedTorrent& created,
+                          Context& context) {
+    entry_.path = options_.path;
+    entry_.num_threads = options_.num_threads;
+    if (entry_.publisher.empty()) entry_.publisher = "unknown";
+    if (entry_.architecture.empty()) entry_.architecture = "unknown";
+    const std::time_t when = options_.creation_date.has_value()
+                                 ? std::time_t{*options_.creation_date}
+                                 : std::time(nullptr);
+    entry_.released = UtcDate(when);
+    ASSIGN_OR_RETURN(const p2p::CatalogEntry entry,
+                     MakeEntry(entry_, created, context));
+    const std::string text = p2p::FormatCatalogEntry(entry);
+    std::error_code error;
+    if (!overwrite_ && fs::exists(entry_file_, error)) {
+      const auto old =
+          verify::ReadSmallTextFile(entry_file_, p2p::kMaxCatalogFileBytes);
+      if (!old || *old != text) return FailExists(entry_file_);
+    }
+    return verify::WriteFileAtomically(entry_file_,
+                                       std::as_bytes(std::span(text)));
+  }
+
+  static verify::Unexpected FailExists(const std::string& path) {
+    return Fail(ErrorCode::kIo,
+                verify::StrCat("\"", verify::EscapeForTerminal(path),
+                               "\" is there already and differs"))
+        .Id("E-EXISTS")
+        .Hint("give --overwrite or another --output");
+  }
+
   Result<void> SetFormat() {
     if (format_.empty()) {
       options_.format = DefaultFormat(options_.path);
@@ -173,14 +253,13 @@ class PublishCommand final : public Command {
         std::equal(old->begin(), old->end(), torrent.begin(), torrent.end())) {
       return {};
     }
-    return Fail(ErrorCode::kIo,
-                verify::StrCat("\"", verify::EscapeForTerminal(output_),
-                               "\" is there already and differs"))
-        .Id("E-EXISTS")
-        .Hint("give --overwrite or another --output");
+    return FailExists(output_);
   }
 
   p2p::CreateOptions options_;
+  EntryOptions entry_;
+  std::string entry_file_;
+  bool qr_ = false;
   std::string output_;
   std::string format_;
   std::string piece_size_;

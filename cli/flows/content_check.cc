@@ -161,6 +161,12 @@ Result<void> ContentCheck::Plan() {
     }
   }
 
+  if (!pieces_only_) {
+    for (const verify::PublishedSum& sum : options_.sums) {
+      sums_[sum.name].push_back(sum);
+    }
+  }
+
   std::vector<ListedFile> listed;
   std::vector<std::string> skipped;
   if (is_folder_) {

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/state/torrent_store.h"
 #include "verify/base/result.h"
+#include "verify/manifest/published_sums.h"
 #include "verify/manifest/report.h"
 
 namespace cli {
@@ -55,6 +56,8 @@ struct ContentReport {
 struct ContentOptions {
   std::string path;  // folder or file
   std::optional<KnownTorrent> torrent;
+  // One more list of sums, besides those in the folder.
+  std::vector<verify::PublishedSum> sums;
   // With a torrent: no digests but those that it holds, no published sums, and
   // files that it does not name are listed unread.
   bool pieces_only = false;

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <optional>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -44,6 +45,9 @@ using verify::FormatRate;
 using verify::FormatSize;
 using verify::Result;
 using verify::StrCat;
+
+// What --require-v2 finds; it ends the run, but is no error.
+constexpr std::string_view kNeedsV2 = "E-REQUIRE-V2";
 
 // Made if absent, and writable: said before minutes are spent on peers.
 Result<void> PrepareFolder(const std::string& folder) {
@@ -147,6 +151,9 @@ class GetRun {
 Result<CommandResult> GetRun::Run() {
   ASSIGN_OR_RETURN(Source source,
                    ReadSource(options_.source, options_.session, context_));
+  if (!options_.dry_run) {
+    RETURN_IF_ERROR(CheckConsent(source, context_));
+  }
   const std::string key = source.magnet.info_hashes.Key();
   work_folder_ = options_.output_folder + "/." + key + ".partial";
 
@@ -173,8 +180,15 @@ Result<CommandResult> GetRun::Run() {
       return std::move(*existing);
     }
   }
-  ASSIGN_OR_RETURN(const p2p::DownloadOutcome download,
-                   DownloadPayload(source));
+  auto fetched = DownloadPayload(source);
+  if (!fetched && fetched.error().id == kNeedsV2) {
+    output_.Warning("V1_ONLY", fetched.error().message,
+                    "nothing was fetched, as --require-v2 asks");
+    CommandResult result;
+    result.code = ExitCode::kFindings;
+    return result;
+  }
+  ASSIGN_OR_RETURN(const p2p::DownloadOutcome download, std::move(fetched));
   SetPartial(download.metainfo, download.selection);
   const std::string final_path = FinalPath(download.metainfo);
   if (!copy_.path.empty()) {
@@ -378,7 +392,13 @@ Result<p2p::DownloadOutcome> GetRun::DownloadPayload(const Source& source) {
   p2p::DownloadOptions download_options = OptionsFor(source);
   // The name is known now: look whether its place is free before 90 GB come.
   download_options.approve =
-      [this](const p2p::Metainfo& metainfo) -> Result<void> {
+      [this,
+       entry = source.entry](const p2p::Metainfo& metainfo) -> Result<void> {
+    if (options_.require_v2 && !metainfo.info_hashes.v2.has_value()) {
+      return Fail(ErrorCode::kMismatch,
+                  "the torrent has no v2 hash: SHA-1 is a weak anchor")
+          .Id(std::string(kNeedsV2));
+    }
     for (const std::string& warning : metainfo.warnings) {
       output_.Warning("TORRENT", warning);
     }
@@ -387,7 +407,12 @@ Result<p2p::DownloadOutcome> GetRun::DownloadPayload(const Source& source) {
                       "the torrent is marked private: peers come from its "
                       "trackers only");
     }
-    return {};
+    std::error_code error;
+    const bool is_new =
+        !fs::exists(fs::symlink_status(FinalPath(metainfo), error));
+    // What mends a copy that is here is far less than all of it.
+    return ApproveFetch(entry, metainfo,
+                        is_new ? Question::kAsk : Question::kNone, context_);
   };
   download_options.find_copy = [this](const p2p::Metainfo& metainfo,
                                       const p2p::PieceLayers& layers) {
@@ -400,7 +425,8 @@ Result<p2p::DownloadOutcome> GetRun::DownloadPayload(const Source& source) {
   OutputTransferSink sink(output_, options_.output_folder);
   auto outcome = p2p::Download(download_options, context_.cancel, sink);
   if (!outcome) {
-    sink.EndStage(false, outcome.error().code == ErrorCode::kCancelled
+    sink.EndStage(false, outcome.error().code == ErrorCode::kCancelled &&
+                                 outcome.error().id != "E-DECLINED"
                              ? "stopped; what is here is kept"
                              : "");
     return verify::Unexpected(DownloadError(std::move(outcome).error()));

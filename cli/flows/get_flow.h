@@ -15,7 +15,7 @@
 namespace cli {
 
 struct GetOptions {
-  std::string source;         // magnet, info-hash or .torrent file
+  std::string source;         // as source.h says
   std::string output_folder;  // the payload becomes OUTPUT/NAME
   p2p::SessionSettings session;
   double metadata_timeout_s = 0;
@@ -23,6 +23,7 @@ struct GetOptions {
   uint64_t max_total_bytes = 0;
   bool raw = false;                 // stop after the verified download
   bool seed = false;                // go on serving
+  bool require_v2 = false;          // a torrent without v2 hashes is a finding
   p2p::SelectionRequest selection;  // which files; empty: all
   bool dry_run = false;             // say what would be fetched, no more
   uint64_t reserve_bytes = 0;       // to keep free besides

@@ -121,7 +121,7 @@ Result<p2p::ApplyOutcome> ApplyToCopy(const p2p::DownloadOutcome& download,
 }
 
 verify::Error DownloadError(verify::Error error) {
-  if (error.code == ErrorCode::kCancelled) {
+  if (error.code == ErrorCode::kCancelled && error.id != "E-DECLINED") {
     error.id = "E-INTERRUPTED";
     error.message = "interrupted; the state is saved";
     error.hint = "run the same command again to go on";

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "cli/flows/catalog_flow.h"
 #include "cli/flows/model_flow.h"
 #include "cli/flows/structure_flow.h"
 
@@ -68,8 +69,20 @@ Result<VerifyReport> RunVerify(const VerifyOptions& options, Context& context) {
   if (!content.torrent.has_value() && options.find_torrent) {
     content.torrent = TorrentStore::Default().FindForPath(options.path);
   }
+  // What the catalogue says of this torrent is one more list.
+  std::vector<std::string> ignored;
+  const p2p::Catalog catalog = LoadCatalog(ignored);
+  const p2p::CatalogEntry* entry =
+      content.torrent.has_value() && !content.pieces_only
+          ? catalog.FindByHash(content.torrent->metainfo.info_hashes)
+          : nullptr;
+  if (entry != nullptr) content.sums = SumsOf(*entry);
   VerifyReport report;
   ASSIGN_OR_RETURN(report.content, CheckContent(content, context));
+  if (entry != nullptr) {
+    RETURN_IF_ERROR(
+        TryUnconfirmedSums(*entry, options.path, report.content, context));
+  }
   report.error = report.content.error;
   if (options.level >= VerifyLevel::kStructure) {
     const bool partial =

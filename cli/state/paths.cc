@@ -45,6 +45,8 @@ std::string RuntimeFolder() {
   return "/tmp/lodestone-" + std::to_string(::getuid());
 }
 
+std::string ConfigFolder() { return XdgFolder("XDG_CONFIG_HOME", "/.config"); }
+
 std::string ModelsFolder() {
   const std::string models = Environment("LODESTONE_MODELS");
   return models.empty() ? DataFolder() + "/models" : models;

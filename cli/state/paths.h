@@ -14,6 +14,8 @@ std::string StateFolder();
 // $XDG_RUNTIME_DIR/lodestone, else /tmp/lodestone-UID: sockets of running
 // processes.
 std::string RuntimeFolder();
+// $XDG_CONFIG_HOME/lodestone, else ~/.config/lodestone.
+std::string ConfigFolder();
 // $LODESTONE_MODELS, else DataFolder()/models.
 std::string ModelsFolder();
 

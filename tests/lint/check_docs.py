@@ -13,7 +13,8 @@ import subprocess
 import sys
 
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
-VERBS = ["get", "seed", "publish", "verify", "convert", "chat", "eval", "demo"]
+VERBS = ["get", "seed", "publish", "verify", "inspect", "convert",
+         "chat", "eval", "catalog", "demo"]
 
 
 def run(binary, *arguments):

@@ -75,7 +75,7 @@ TEST(BencodeTest, ReadsNestedContainers) {
   EXPECT_EQ(raw, (std::vector<std::string>{"d1:ali1elee1:bdee", "0:", "i2e"}));
 }
 
-TEST(BencodeTest, RefusesEverythingElse) {
+TEST(BencodeTest, A9RefusesEverythingElse) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"", "no bytes"},
       {"e", "neither"},
@@ -128,7 +128,7 @@ TEST(BencodeTest, RefusesEverythingElse) {
   }
 }
 
-TEST(BencodeTest, LimitsDepthAndTokens) {
+TEST(BencodeTest, A9LimitsDepthAndTokens) {
   const auto nested = [](size_t depth) {
     return std::string(depth, 'l') + std::string(depth, 'e');
   };
@@ -152,7 +152,7 @@ TEST(BencodeTest, LimitsDepthAndTokens) {
   EXPECT_EQ(parsed.error().code, ErrorCode::kLimit);
 }
 
-TEST(BencodeTest, TruncationAndFlipsNeverCrash) {
+TEST(BencodeTest, A9TruncationAndFlipsNeverCrash) {
   const std::string whole = "d1:ai-17e1:bl3:xyzd0:i0eee2:bcdee";
   ASSERT_TRUE(BencodeDocument::Parse(AsBytes(whole)).has_value());
   for (size_t size = 0; size < whole.size(); ++size) {

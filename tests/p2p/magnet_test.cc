@@ -266,7 +266,7 @@ TEST(MagnetTest, ReadsFormsSeenInTheWild) {
   EXPECT_EQ(html.repairs.size(), 1u);
 }
 
-TEST(MagnetTest, RefusesWhatIsNoMagnet) {
+TEST(MagnetTest, A1A2A3RefusesWhatIsNoMagnet) {
   const std::string xt = "magnet:?xt=";
   const std::string hash(kHash);
   const std::vector<std::pair<std::string, std::string>> cases = {
@@ -348,7 +348,7 @@ TEST(MagnetTest, ReadsSelectedFiles) {
   EXPECT_EQ(selected("0-999999").size(), 1'000'000u);
 }
 
-TEST(MagnetTest, RefusesBadSelection) {
+TEST(MagnetTest, A7RefusesBadSelection) {
   for (const std::string_view so :
        {"", ",", "a", "1,", "1-", "-1", "3-2", "1--2", "1000000", "0-1000000",
         "4294967296", "99999999999999999999", "1 2", "%3"}) {
@@ -359,7 +359,7 @@ TEST(MagnetTest, RefusesBadSelection) {
   }
 }
 
-TEST(MagnetTest, TenThousandOfEverythingStaysBounded) {
+TEST(MagnetTest, A7TenThousandOfEverythingStaysBounded) {
   std::string text = verify::StrCat("magnet:?xt=urn:btih:", kHash);
   std::string so;
   for (int i = 0; i < 10'000; ++i) {
@@ -385,7 +385,7 @@ TEST(MagnetTest, TenThousandOfEverythingStaysBounded) {
   EXPECT_TRUE(AnyHas(warnings, "950 further peers left out"));
 }
 
-TEST(MagnetTest, NameIsTextOnly) {
+TEST(MagnetTest, A6NameIsTextOnly) {
   const auto name = [](std::string_view dn) {
     return MustParse(verify::StrCat("magnet:?xt=urn:btih:", kHash, "&dn=", dn))
         .magnet.display_name;
@@ -402,7 +402,7 @@ TEST(MagnetTest, NameIsTextOnly) {
   EXPECT_EQ(name(euros).size(), 510u);
 }
 
-TEST(MagnetTest, FilterDropsWhatMustNotBeContacted) {
+TEST(MagnetTest, A8FilterDropsWhatMustNotBeContacted) {
   ParsedMagnet parsed = MustParse(verify::StrCat(
       "magnet:?xt=urn:btih:", kHash,
       "&tr=http://127.0.0.1:8080/admin?x&tr=http://169.254.169.254/"

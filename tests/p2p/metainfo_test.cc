@@ -120,7 +120,7 @@ TEST(MetainfoTest, InfoHashIsOverTheRawBytes) {
   EXPECT_TRUE(two.single_file);
 }
 
-TEST(MetainfoTest, TruncationAndFlipsNeverCrash) {
+TEST(MetainfoTest, A9TruncationAndFlipsNeverCrash) {
   const std::string whole = Torrent(V1Info(ModelFiles()));
   for (size_t size = 0; size < whole.size(); ++size) {
     const auto parsed = ParseMetainfo(AsBytes(whole.substr(0, size)));
@@ -144,7 +144,7 @@ TEST(MetainfoTest, TruncationAndFlipsNeverCrash) {
 }
 
 // Case A9.
-TEST(MetainfoTest, RefusesWhatIsNoCanonicalBencode) {
+TEST(MetainfoTest, A9RefusesWhatIsNoCanonicalBencode) {
   const std::string good = Torrent(V1SingleInfo("a", 5));
   for (const auto& [torrent, part] :
        std::vector<std::pair<std::string, std::string>>{
@@ -172,7 +172,7 @@ TEST(MetainfoTest, RefusesWhatIsNoCanonicalBencode) {
 }
 
 // Case A10.
-TEST(MetainfoTest, RefusesBadSizes) {
+TEST(MetainfoTest, A10RefusesBadSizes) {
   constexpr int64_t kHuge = INT64_MAX;
   ExpectCorrupt(V1SingleInfo("a", 5).Set("length", Int(-1)),
                 "\"length\" is -1");
@@ -221,7 +221,7 @@ TEST(MetainfoTest, RefusesBadSizes) {
       "beyond 64 bits");
 }
 
-TEST(MetainfoTest, RefusesTooManyPieces) {
+TEST(MetainfoTest, A10RefusesTooManyPieces) {
   const int64_t size = (int64_t{1} << 21) * kPiece + 1;
   ExpectRefused(Torrent(V1SingleInfo("a", 5).Set("length", Int(size))),
                 ErrorCode::kLimit, "E-TORRENT", "2097153 pieces");
@@ -230,7 +230,7 @@ TEST(MetainfoTest, RefusesTooManyPieces) {
 }
 
 // Case A13.
-TEST(MetainfoTest, RefusesPathsThatLeaveTheFolder) {
+TEST(MetainfoTest, A13RefusesPathsThatLeaveTheFolder) {
   for (const std::string_view part :
        {"..", ".", "", "/", "/etc", "a/b", "a\\b", "\\\\server\\share",
         "C:", "c:\\x", "C:x"}) {
@@ -261,7 +261,7 @@ TEST(MetainfoTest, RefusesPathsThatLeaveTheFolder) {
                 "an empty path");
 }
 
-TEST(MetainfoTest, NamesEveryOffender) {
+TEST(MetainfoTest, A13NamesEveryOffender) {
   ExpectRefused(
       Torrent(V1Info({{{"..", "a"}, 5, ""}, {{"b", "..", "c"}, 5, ""}})),
       ErrorCode::kCorrupt, "E-PATH",
@@ -275,7 +275,7 @@ TEST(MetainfoTest, NamesEveryOffender) {
 }
 
 // Case A14.
-TEST(MetainfoTest, RefusesNamesThatWouldBeAltered) {
+TEST(MetainfoTest, A14RefusesNamesThatWouldBeAltered) {
   for (const std::string_view part :
        {std::string_view("a\xFF"), std::string_view("a\xC0\xAF"),
         std::string_view("a\0b", 3), std::string_view("a\nb"),
@@ -306,7 +306,7 @@ TEST(MetainfoTest, RefusesNamesThatWouldBeAltered) {
 }
 
 // Case A15.
-TEST(MetainfoTest, RefusesNamesThatCollide) {
+TEST(MetainfoTest, A15RefusesNamesThatCollide) {
   const auto refuse = [](std::vector<std::string> a, std::vector<std::string> b,
                          std::string_view part) {
     ExpectRefused(Torrent(V1Info({{a, 5, ""}, {b, 5, ""}})),
@@ -333,7 +333,7 @@ TEST(MetainfoTest, RefusesNamesThatCollide) {
 }
 
 // Case A16: left to the caller, who may insist on portable names.
-TEST(MetainfoTest, ListsNamesThatOtherSystemsCannotStore) {
+TEST(MetainfoTest, A16ListsNamesThatOtherSystemsCannotStore) {
   const Metainfo metainfo =
       MustParse(Torrent(V1Info({{{"CON"}, 5, ""},
                                 {{"aux.txt"}, 5, ""},
@@ -350,7 +350,7 @@ TEST(MetainfoTest, ListsNamesThatOtherSystemsCannotStore) {
 }
 
 // Case A17.
-TEST(MetainfoTest, RefusesSymlinksAndReportsOtherAttributes) {
+TEST(MetainfoTest, A17RefusesSymlinksAndReportsOtherAttributes) {
   ExpectRefused(Torrent(V1Info({{{"a"}, 5, ""}, {{"b"}, 0, "l"}})),
                 ErrorCode::kCorrupt, "E-SYMLINK", "\"b\": a symlink");
   ExpectRefused(
@@ -369,7 +369,7 @@ TEST(MetainfoTest, RefusesSymlinksAndReportsOtherAttributes) {
 }
 
 // Case A18.
-TEST(MetainfoTest, RefusesPadsThatHideContent) {
+TEST(MetainfoTest, A18RefusesPadsThatHideContent) {
   ExpectRefused(Torrent(V1Info({{{"a"}, 5, ""}, {{"b"}, 5, "p"}})),
                 ErrorCode::kCorrupt, "E-PAD", "outside of .pad");
   ExpectRefused(Torrent(V1Info({{{"a"}, 5, ""}, {{".pad"}, 5, "p"}})),
@@ -394,7 +394,7 @@ TEST(MetainfoTest, RefusesPadsThatHideContent) {
 }
 
 // Case A19.
-TEST(MetainfoTest, RefusesTooMuch) {
+TEST(MetainfoTest, A19RefusesTooMuch) {
   std::vector<std::string> deep(101, "d");
   ExpectRefused(Torrent(V1Info({{deep, 5, ""}})), ErrorCode::kLimit,
                 "E-TORRENT", "101 parts");
@@ -427,7 +427,7 @@ TEST(MetainfoTest, RefusesPathsThatGrowInMemory) {
 
 // Case A11. Layers that are right are compared with libtorrent in
 // create_torrent_test.cc.
-TEST(MetainfoTest, RefusesBadPieceLayers) {
+TEST(MetainfoTest, A11RefusesBadPieceLayers) {
   const auto torrent = [](std::string layers) {
     return Dict()
         .Set("info",
@@ -502,7 +502,7 @@ Dict HybridInfo(const std::vector<FileSpec>& v1, std::string tree) {
 }
 
 // Case A12.
-TEST(MetainfoTest, HybridHalvesMustAgree) {
+TEST(MetainfoTest, A12HybridHalvesMustAgree) {
   const std::string tree =
       Dict().Set("a", Leaf(5, 'a')).Set("b", Leaf(7, 'b')).Encode();
   const FileSpec pad = {{".pad", "16379"}, 16379, "p"};

@@ -15,6 +15,7 @@ BTMH = "1220" + "ab" * 32
 
 
 def magnets(box):
+    """A1, A2, A3: links that name no torrent."""
     for link in ("magnet:?", "magnet:?dn=model", "magnet:?xt=",
                  "magnet:?xt=urn:btih:", "magnet:?xt=urn:btih:" + HASH[:-1],
                  "magnet:?xt=urn:btih:" + HASH + "0",
@@ -80,7 +81,8 @@ def usage(box):
 
 
 def torrents(box):
-    """A .torrent that could write where it should not, or never end."""
+    """A .torrent that could write where it should not, or never end: A9, A10,
+    A13, A14, A15, A17, A18."""
     ok = (("a.bin",), 5)
     cases = {
         "parent": hostile.torrent([ok, (("..", "evil"), 5)]),

@@ -208,6 +208,55 @@ def what_is_written(box, origin):
     box.fails("publish", box.path("void"), code=2)
 
 
+def advice(box, origin):
+    """What publishing warns about, and the code for a phone."""
+    pinned = "https://huggingface.co/o/m/resolve/" + "0a" * 20 + "/"
+    for url, warned in ((pinned, False),
+                        ("https://huggingface.co/o/m/resolve/main/", True),
+                        ("https://huggingface.co/o/m/resolve/v1.0/", True),
+                        ("https://huggingface.co/o/m/", True),
+                        ("https://cdn.example.org/resolve/main/", False)):
+        run = box.run("publish", origin, "--output", box.path("w.torrent"),
+                      "--overwrite", "--web-seed", url, "--json")
+        codes = [event["code"] for event in run.of_type("warning")]
+        equal(codes, ["WEB_SEED"] if warned else [], url)
+    run = box.run("publish", origin, "--output", box.path("p.torrent"),
+                  "--private", "--format", "v2", "--json")
+    equal(sorted(event["code"] for event in run.of_type("warning")),
+          ["PRIVATE", "V2_ONLY"], "warnings")
+    run = box.run("publish", origin, "--output", box.path("qr.torrent"), "--qr")
+    lines = run.stdout.splitlines()
+    check(lines[-2].startswith("magnet:?"), "no magnet after the code")
+    code = lines[:-2]
+    check(len(code) > 12 and len({len(line) for line in code}) == 1,
+          f"no square code\n{run}")
+    check(set("".join(code)) <= set(" \u2580\u2584\u2588"), "other signs")
+    long = [part for i in range(20) for part in
+            ("--tracker", f"udp://tracker{i}.example.org:6969/announce")]
+    run = box.run("publish", origin, "--output", box.path("qr2.torrent"),
+                  "--qr", *long)
+    contains(run.stderr, "too long for a code", "a long magnet")
+    check(run.stdout.splitlines()[-2].count("&tr=") == 20, "the whole magnet")
+    equal(run.stdout.splitlines()[0][0], "\u2588", "a code all the same")
+    # Shards are published as hybrid, one giant file as v1.
+    shards = box.path("shards")
+    for i in range(2):
+        write(os.path.join(shards, f"model-0000{i}-of-00002.safetensors"),
+              bytes(20000 + i))
+    info = hostile.bdecode(torrent_of(box, shards, "shards"))[b"info"]
+    check(b"pieces" in info and info[b"meta version"] == 2, "not a hybrid")
+    # An entry for the catalogue: again the same, never over another file.
+    entry = box.path("entry.toml")
+    args = ("publish", origin, "--output", box.path("e.torrent"),
+            "--catalog-entry", entry)
+    box.fails(*args, code=2, says="--license")
+    env = dict(box.env, SOURCE_DATE_EPOCH="1700000000")
+    for _ in range(2):
+        box.run(*args, "--license", "Apache-2.0", env=env)
+    box.fails(*args, "--license", "MIT", code=5, id="E-EXISTS", env=env)
+    box.run("catalog", "check", entry)
+
+
 def test(box):
     origin = box.demo()
     first = reproducible(box, origin)
@@ -215,6 +264,7 @@ def test(box):
     formats(box, origin)
     single_file(box, origin)
     what_is_written(box, origin)
+    advice(box, origin)
 
 
 main(test)

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Questions to a person, and what happens where nobody can be asked.
+// Tested by tests/scripts/confirm.py.
+#pragma once
+
+#include <string>
+
+#include "cli/command.h"
+#include "verify/base/result.h"
+
+namespace cli {
+
+// Whether Confirm would ask: a terminal on both sides, and neither --yes,
+// --no-input nor --json.
+bool CanAsk(const Context& context);
+
+// Asks "QUESTION [Y/n] " on the terminal; nothing is asked, and the answer is
+// yes, where CanAsk is false. Errors: kCancelled, id E-DECLINED (the answer was
+// no, or the input ended) or E-INTERRUPTED (a signal came).
+verify::Result<void> Confirm(const std::string& question, Context& context);
+
+}  // namespace cli
