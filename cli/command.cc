@@ -16,6 +16,9 @@ std::vector<std::unique_ptr<Command>> AllCommands() {
   commands.push_back(MakeChatCommand());
   commands.push_back(MakeEvalCommand());
   commands.push_back(MakeCatalogCommand());
+  commands.push_back(MakeLsCommand());
+  commands.push_back(MakePsCommand());
+  commands.push_back(MakeRmCommand());
   commands.push_back(MakeDemoCommand());
   return commands;
 }

@@ -17,6 +17,9 @@ std::unique_ptr<Command> MakeCatalogCommand();
 std::unique_ptr<Command> MakeConvertCommand();
 std::unique_ptr<Command> MakeChatCommand();
 std::unique_ptr<Command> MakeEvalCommand();
+std::unique_ptr<Command> MakeLsCommand();
+std::unique_ptr<Command> MakePsCommand();
+std::unique_ptr<Command> MakeRmCommand();
 std::unique_ptr<Command> MakeDemoCommand();
 
 }  // namespace cli

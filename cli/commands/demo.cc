@@ -128,8 +128,8 @@ class DemoCommand final : public Command {
     context.output.StageBegin("seeder");
     ASSIGN_OR_RETURN(
         Subprocess process,
-        Subprocess::Start({OwnBinary(), "seed", model, "--listen", "127.0.0.1",
-                           "--port", "0", "--no-dht", "--no-lsd", "--json"},
+        Subprocess::Start({OwnBinary(), "seed", model, "--separate", "--listen",
+                           "127.0.0.1", "--port", "0", "--no-dht", "--no-lsd", "--json"},
                           ChildOutput::kPipe));
     std::string magnet;
     std::string endpoint;

@@ -11,6 +11,7 @@
 #include "cli/flows/describe.h"
 #include "cli/flows/publish_flow.h"
 #include "cli/qr_code.h"
+#include "cli/flows/register_model.h"
 #include "cli/shell_quote.h"
 #include "cli/state/paths.h"
 #include "cli/state/torrent_store.h"
@@ -150,6 +151,10 @@ class PublishCommand final : public Command {
       output.Warning("TORRENT_NOT_SAVED", saved.error().message,
                      "seed will need --torrent");
     }
+    // CreateTorrent compared each file with itself after it had read it.
+    RegisterModel(metainfo, options_.path,
+                  PayloadIdentities(metainfo, options_.path), "",
+                  ModelOrigin::kPublished, output);
     CommandResult result;
     result.path = output_;
     result.summary["magnet"] = created->magnet;

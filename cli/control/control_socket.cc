@@ -144,7 +144,14 @@ Json Answer(const std::string& line, const ControlServer::Handler& handler) {
     return ControlFailure(
         Fail(ErrorCode::kInvalidArgument, "a request is an object").error());
   }
-  return handler(*request);
+  // A field of another type than the handler expects.
+  try {
+    return handler(*request);
+  } catch (const Json::exception& error) {
+    return ControlFailure(
+        Fail(ErrorCode::kInvalidArgument, EscapeForTerminal(error.what()))
+            .error());
+  }
 }
 
 }  // namespace

@@ -18,7 +18,9 @@
 #include <vector>
 
 #include "cli/flows/early_check.h"
+#include "cli/flows/final_name.h"
 #include "cli/flows/model_flow.h"
+#include "cli/flows/register_model.h"
 #include "cli/flows/repair_flow.h"
 #include "cli/flows/seed_flow.h"
 #include "cli/flows/source.h"
@@ -65,47 +67,6 @@ Result<void> PrepareFolder(const std::string& folder) {
   return {};
 }
 
-// Gives the payload its final name; never over something that is there.
-Result<void> Promote(const std::string& from, const std::string& to) {
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(),
-                  RENAME_NOREPLACE) != 0) {
-    const int error_number = errno;
-    if (error_number == EINVAL && ::access(to.c_str(), F_OK) != 0) {
-      // A file system without NOREPLACE.
-      if (::rename(from.c_str(), to.c_str()) == 0) {
-        return verify::SyncDirectory(fs::path(to).parent_path());
-      }
-      return verify::FailErrno("rename to", to, errno);
-    }
-    if (error_number == EEXIST) {
-      return Fail(ErrorCode::kIo,
-                  StrCat("\"", EscapeForTerminal(to), "\" appeared meanwhile"))
-          .Id("E-EXISTS")
-          .Hint("move it away and run the same command again");
-    }
-    return verify::FailErrno("rename to", to, error_number);
-  }
-  return verify::SyncDirectory(fs::path(to).parent_path());
-}
-
-// Owner-readable only while unverified; as other files are once verified.
-void OpenPermissions(const std::string& path) {
-  std::error_code ignored;
-  constexpr fs::perms kFolder = fs::perms::owner_all | fs::perms::group_read |
-                                fs::perms::group_exec | fs::perms::others_read |
-                                fs::perms::others_exec;
-  constexpr fs::perms kFile = fs::perms::owner_read | fs::perms::owner_write |
-                              fs::perms::group_read | fs::perms::others_read;
-  fs::permissions(path, fs::is_directory(path, ignored) ? kFolder : kFile,
-                  ignored);
-  if (!fs::is_directory(path, ignored)) return;
-  for (const auto& entry : fs::recursive_directory_iterator(path, ignored)) {
-    if (entry.is_symlink(ignored)) continue;
-    fs::permissions(entry.path(), entry.is_directory(ignored) ? kFolder : kFile,
-                    ignored);
-  }
-}
-
 // One `get`, step by step.
 class GetRun {
  public:
@@ -146,6 +107,8 @@ class GetRun {
   p2p::SelectionRequest selection_;
   p2p::CopyElsewhere copy_;             // at the final path; empty: none
   std::optional<PartialCopy> partial_;  // if not everything is wanted
+  // The files before the read that found them right.
+  std::optional<std::vector<VerifiedFile>> before_;
 };
 
 Result<CommandResult> GetRun::Run() {
@@ -359,6 +322,7 @@ Result<std::optional<CommandResult>> GetRun::CheckExisting(
   verify_options.level =
       options_.raw ? VerifyLevel::kChecksums : VerifyLevel::kNumeric;
   verify_options.num_threads = options_.num_threads;
+  before_ = PayloadIdentities(metainfo, final_path);
   ASSIGN_OR_RETURN(const VerifyReport report,
                    RunVerify(verify_options, context_));
   if (report.content.error.has_value() || report.content.num_unproven > 0) {
@@ -460,6 +424,7 @@ Result<void> GetRun::CheckPayload(const p2p::DownloadOutcome& download,
                      return file.pieces_root.has_value();
                    });
   verify_options.num_threads = options_.num_threads;
+  before_ = PayloadIdentities(download.metainfo, download.payload_path);
   ASSIGN_OR_RETURN(const VerifyReport report,
                    RunVerify(verify_options, context_));
   level_ = report.content.level;
@@ -497,6 +462,9 @@ Result<CommandResult> GetRun::Finish(verify::ByteSpan torrent,
     output_.Warning("TORRENT_NOT_SAVED", saved.error().message,
                     "verify will need --against");
   }
+  RegisterModel(metainfo, final_path, before_,
+                std::string(verify::TrustLevelName(level_)),
+                ModelOrigin::kFetched, output_);
   if (!options_.save_torrent.empty()) {
     RETURN_IF_ERROR(
         verify::WriteFileAtomically(options_.save_torrent, torrent));

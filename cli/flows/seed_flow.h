@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Serves a folder or file after every piece of it was checked.
+// Serves one folder or file on behalf of `get --seed`.
 #pragma once
 
 #include <optional>
@@ -16,18 +16,12 @@ struct SeedFlowOptions {
   std::string path;
   std::optional<KnownTorrent> torrent;
   p2p::SessionSettings session;
-  std::optional<double> max_ratio;
-  std::optional<double> max_time_s;
 };
 
 // Serves `path` without hashing it: the caller has just verified every piece
-// of it against `options.torrent`, which is required.
+// of it against `options.torrent`, which is required. Runs beside a seeder of
+// the user, if there is one.
 verify::Result<CommandResult> ServeVerified(const SeedFlowOptions& options,
                                             Context& context);
-
-// Finds or makes the torrent of `path`, checks every piece, serves.
-// Errors: kNotFound, kMismatch (id E-MISMATCH; nothing is served), kBusy, kIo.
-verify::Result<CommandResult> RunSeed(const SeedFlowOptions& options,
-                                      Context& context);
 
 }  // namespace cli

@@ -436,7 +436,8 @@ class Box:
         """Serves a path as a user of its own, so that nobody else knows the
         torrent."""
         return Seeder(self.start(
-            "seed", path, "--port", "0", *listen, *extra, "--json",
+            "seed", path, "--separate", "--port", "0", *listen, *extra,
+            "--json",
             env=env or self.user("seeder"), wrap=wrap))
 
     def get(self, source, seeder, output, *extra, **more):
