@@ -10,6 +10,7 @@ std::vector<std::unique_ptr<Command>> AllCommands() {
   commands.push_back(MakeGetCommand());
   commands.push_back(MakeSeedCommand());
   commands.push_back(MakePublishCommand());
+  commands.push_back(MakeTrackerCommand());
   commands.push_back(MakeVerifyCommand());
   commands.push_back(MakeInspectCommand());
   commands.push_back(MakeConvertCommand());

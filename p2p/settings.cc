@@ -102,6 +102,10 @@ void SetPeers(settings_pack& pack, const SessionSettings& settings,
   pack.set_int(settings_pack::send_buffer_low_watermark, 1 << 20);
   pack.set_int(settings_pack::send_buffer_watermark_factor, 150);
   pack.set_int(settings_pack::max_out_request_queue, 1500);
+  // What is asked of a lone seed for the next seconds is asked by each peer
+  // without knowing of the others, and may be sent to several: ask shortly
+  // before.
+  pack.set_int(settings_pack::request_queue_time, 1);
   pack.set_int(settings_pack::max_metadata_size, 16 << 20);
   pack.set_bool(settings_pack::no_connect_privileged_ports, true);
   // Peers named by hand may not be up yet: try again soon.

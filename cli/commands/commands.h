@@ -11,6 +11,7 @@ namespace cli {
 std::unique_ptr<Command> MakeGetCommand();
 std::unique_ptr<Command> MakeSeedCommand();
 std::unique_ptr<Command> MakePublishCommand();
+std::unique_ptr<Command> MakeTrackerCommand();
 std::unique_ptr<Command> MakeVerifyCommand();
 std::unique_ptr<Command> MakeInspectCommand();
 std::unique_ptr<Command> MakeCatalogCommand();

@@ -13,8 +13,8 @@ import subprocess
 import sys
 
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
-VERBS = ["get", "seed", "publish", "verify", "inspect", "convert",
-         "chat", "eval", "catalog", "demo"]
+VERBS = ["get", "seed", "publish", "tracker", "verify", "inspect", "convert",
+         "chat", "eval", "catalog", "ls", "ps", "rm", "demo"]
 
 
 def run(binary, *arguments):
