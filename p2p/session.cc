@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "p2p/session.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <libtorrent/announce_entry.hpp>
 #include <libtorrent/disabled_disk_io.hpp>
 #include <libtorrent/extensions/smart_ban.hpp>
@@ -13,9 +16,9 @@
 
 #include "p2p/dht_state_file.h"
 #include "p2p/discovery.h"
-#include "verify/base/text.h"
 #include "p2p/disk_io.h"
-#include "p2p/endpoint_policy.h"
+#include "verify/base/file.h"
+#include "verify/base/text.h"
 
 namespace p2p {
 namespace {
@@ -29,6 +32,47 @@ constexpr auto kProxyTimeout = std::chrono::seconds(10);
 // Trackers that are slow to answer still get a chance before others are asked.
 constexpr auto kFallbackAfter = std::chrono::seconds(15);
 
+// Nodes known from before that have not answered by then are all gone.
+constexpr auto kDhtBootstrapAfter = std::chrono::seconds(15);
+constexpr auto kDhtProxyRetry = std::chrono::seconds(4);
+constexpr size_t kMaxNodesCalled = 50;
+
+bool HasNodes(const lt::dht::dht_state& state) {
+  return !state.nodes.empty() || !state.nodes6.empty();
+}
+
+bool IsWarm(const SessionSettings& settings, const lt::dht::dht_state& state) {
+  return HasNodes(state) && settings.dht_nodes.empty();
+}
+
+void StartWarmDht(lt::session& engine) {
+  lt::settings_pack pack;
+  pack.set_bool(lt::settings_pack::enable_dht, true);
+  engine.apply_settings(std::move(pack));
+}
+
+// A port that is free now. The library gives each of its sockets a port of its
+// own otherwise, and tells the local network that of loopback.
+uint16_t FreePort() {
+  for (const int family : {AF_INET6, AF_INET}) {
+    const verify::UniqueFd probe(
+        ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (!probe.valid()) continue;
+    sockaddr_in6 v6{};
+    v6.sin6_family = AF_INET6;
+    sockaddr_in v4{};
+    v4.sin_family = AF_INET;
+    auto* const address = family == AF_INET6 ? reinterpret_cast<sockaddr*>(&v6)
+                                             : reinterpret_cast<sockaddr*>(&v4);
+    socklen_t size = family == AF_INET6 ? sizeof(v6) : sizeof(v4);
+    if (::bind(probe.get(), address, size) == 0 &&
+        ::getsockname(probe.get(), address, &size) == 0) {
+      return ntohs(family == AF_INET6 ? v6.sin6_port : v4.sin_port);
+    }
+  }
+  return 0;
+}
+
 lt::session_params MakeParams(const SessionSettings& settings,
                               const SessionOptions& options, uint16_t port,
                               const std::vector<lt::tcp::endpoint>& named,
@@ -38,6 +82,13 @@ lt::session_params MakeParams(const SessionSettings& settings,
                             {});
   params.ip_filter = MakeIpFilter(settings, named);
   if (settings.enable_dht) params.dht_state = dht_state;
+  if (settings.enable_dht && IsWarm(settings, dht_state)) {
+    // The library starts its DHT only after all look-ups of these names, and
+    // nodes that are known need none of them. It forgets those nodes if the
+    // DHT starts before its sockets are open: StartWarmDht.
+    params.settings.set_str(lt::settings_pack::dht_bootstrap_nodes, "");
+    params.settings.set_bool(lt::settings_pack::enable_dht, false);
+  }
   if (options.role == SessionRole::kMetadata) {
     // Before the metadata was checked nothing can be created on disk.
     params.disk_io_constructor = lt::disabled_disk_io_constructor;
@@ -117,7 +168,8 @@ Result<std::unique_ptr<Session>> Session::Open(const SessionSettings& wanted,
       new Session(settings, sink, std::move(named)));
   session->LoadDht(options);
   const bool fixed = settings.port.has_value() && *settings.port != 0;
-  const uint16_t first = fixed ? *settings.port : options.preferred_port;
+  uint16_t first = fixed ? *settings.port : options.preferred_port;
+  if (first == 0 && !settings.proxy.is_set()) first = FreePort();
   ASSIGN_OR_RETURN(bool listening, session->Start(options, first));
   if (!listening && !fixed && first != 0 && !settings.proxy.is_set()) {
     session->Stop();
@@ -144,6 +196,7 @@ Result<bool> Session::Start(const SessionOptions& options, uint16_t port) {
     // Answered by the engine's thread after it opened its sockets, so their
     // alerts are there now.
     static_cast<void>(engine_->is_listening());
+    if (dht_is_warm_) StartWarmDht(*engine_);
     engine_->pop_alerts(&alerts_);
   });
   if (!opened) return verify::Unexpected(opened.error());
@@ -259,7 +312,12 @@ WebSeedOptions Session::WebSeedsOf(
   return options;
 }
 
-void Session::Resume() { engine_->resume(); }
+void Session::Resume() {
+  bootstrap_due_ =
+      std::chrono::steady_clock::now() +
+      (settings_.proxy.is_set() ? kDhtProxyRetry : kDhtBootstrapAfter);
+  engine_->resume();
+}
 
 const std::vector<lt::alert*>& Session::Wait(
     std::chrono::milliseconds timeout) {
@@ -296,7 +354,29 @@ void Session::TendAll(const std::vector<lt::torrent_handle>& torrents) {
   if (now >= next_look_) {
     next_look_ = now + std::chrono::seconds(1);
     FollowSchedule();
+    if (dht_is_warm_ && now >= bootstrap_due_) Bootstrap();
   }
+}
+
+void Session::Bootstrap() {
+  dht_is_warm_ = trace_.dht_nodes() == 0;
+  if (!dht_is_warm_) return;
+  if (settings_.proxy.is_set()) {
+    // The first datagrams were lost if the proxy's relay was not open yet.
+    bootstrap_due_ = std::chrono::steady_clock::now() + kDhtProxyRetry;
+    for (const auto* nodes : {&former_dht_.nodes, &former_dht_.nodes6}) {
+      for (size_t i = 0; i < nodes->size() && i < kMaxNodesCalled; ++i) {
+        const lt::udp::endpoint& node = (*nodes)[i];
+        engine_->add_dht_node({node.address().to_string(), node.port()});
+      }
+    }
+    return;
+  }
+  dht_is_warm_ = false;
+  lt::settings_pack pack;
+  pack.set_str(lt::settings_pack::dht_bootstrap_nodes,
+               DhtBootstrapNodes(settings_));
+  engine_->apply_settings(std::move(pack));
 }
 
 void Session::FollowSchedule() {
@@ -339,8 +419,7 @@ lt::dht::dht_state Session::DhtState() {
 void Session::LoadDht(const SessionOptions& options) {
   if (!settings_.enable_dht) return;
   former_dht_ = options.dht_state;
-  if (former_dht_.nodes.empty() && former_dht_.nodes6.empty() &&
-      !settings_.dht_state_path.empty()) {
+  if (!HasNodes(former_dht_) && !settings_.dht_state_path.empty()) {
     auto loaded = LoadDhtState(settings_.dht_state_path);
     if (loaded) {
       former_dht_ = std::move(loaded).value();
@@ -348,6 +427,7 @@ void Session::LoadDht(const SessionOptions& options) {
       sink_.OnNotice({"DHT_STATE_IGNORED", loaded.error().message, ""});
     }
   }
+  dht_is_warm_ = IsWarm(settings_, former_dht_);
   // The same node id with and without a proxy would tie the two together.
   if (settings_.anonymous) former_dht_.nids.clear();
 }

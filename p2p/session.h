@@ -88,6 +88,7 @@ class Session {
   void SaveDht();
   void FollowSchedule();
   void AddFallback(const lt::torrent_handle& torrent);
+  void Bootstrap();
 
   SessionSettings settings_;
   TransferSink& sink_;  // outlives this
@@ -106,6 +107,9 @@ class Session {
   bool is_second_ = false;
   SessionRole role_ = SessionRole::kDownload;
   lt::dht::dht_state former_dht_;
+  // The DHT began with nodes known from before, without the well-known ones.
+  bool dht_is_warm_ = false;
+  std::chrono::steady_clock::time_point bootstrap_due_{};
 };
 
 }  // namespace p2p

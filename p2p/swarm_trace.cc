@@ -39,10 +39,16 @@ SwarmTrace::TrackerState* SwarmTrace::Tracker(const char* url) {
 
 void SwarmTrace::OnAlert(const lt::alert& alert, TransferSink& sink) {
   if (const auto* error = lt::alert_cast<lt::tracker_error_alert>(&alert)) {
+    TrackerState* const state = Tracker(error->tracker_url());
+    if (error->error == lt::errors::announce_skipped) {
+      // Of an address such as that of loopback, from which it cannot be asked.
+      if (state != nullptr) state->out_of_reach = true;
+      return;
+    }
     const std::string url = EscapeForTerminal(error->tracker_url());
     std::string reason = EscapeForTerminal(error->failure_reason());
     if (reason.empty()) reason = ErrorText(error->error);
-    if (TrackerState* state = Tracker(error->tracker_url())) {
+    if (state != nullptr) {
       const std::string local = EndpointText(error->local_endpoint);
       state->errors[local] = reason;
       state->peers.erase(local);
@@ -131,6 +137,8 @@ SwarmAccount SwarmTrace::Account(const SessionSettings& settings,
     } else if (!state.errors.empty()) {
       tracker.failed = true;
       tracker.answer = state.errors.begin()->second.substr(0, kMaxTextBytes);
+    } else if (state.out_of_reach) {
+      tracker.answer = "not asked from every address, no answer yet";
     }
     account.trackers.push_back(std::move(tracker));
   }

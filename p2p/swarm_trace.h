@@ -33,6 +33,7 @@ class SwarmTrace {
     return peers_left_ + static_cast<uint64_t>(peers_now_);
   }
   uint64_t peers_banned() const { return peers_banned_; }
+  int64_t dht_nodes() const { return dht_nodes_; }
 
   // True if each of these trackers answered, and none with anything but an
   // error.
@@ -51,6 +52,7 @@ class SwarmTrace {
   struct TrackerState {
     std::map<std::string, std::string> errors;
     std::map<std::string, int> peers;
+    bool out_of_reach = false;  // from one of our addresses at least
   };
   TrackerState* Tracker(const char* url);
   void NoticeOnce(TransferSink& sink, const std::string& code,

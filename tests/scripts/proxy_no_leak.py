@@ -123,8 +123,8 @@ def test(box):
             ("ws", "http://seed.test:8080/"),
             ("x.pe", "peer.test:6999")))
 
-    def get(source, output, *extra, code=0:
-        env = box.user(output)
+    def get(source, output, *extra, code=0, user=None):
+        env = box.user(user or output)
         # Well-known trackers are one more temptation.
         del env["LODESTONE_NO_FALLBACK_TRACKERS"]
         return box.run("get", source, "--output", box.path(output), "--raw",
@@ -244,6 +244,12 @@ def with_udp(box, client, get, magnet, origin, seeder):
     same_tree(box.path("by-dht", "demo"), origin)
     check(not bad, f"beside the proxy: {[str(packet) for packet in bad[:5]]}")
     check((NODE, node.port) in relay.datagrams, "no datagram to the DHT")
+    # Once more, with no way in but what the last run kept.
+    recording = client.record()
+    get(magnet, "by-dht-again", *proxy, user="by-dht")
+    bad = leaks(recording.stop(), *ways)
+    same_tree(box.path("by-dht-again", "demo"), origin)
+    check(not bad, f"beside the proxy: {[str(packet) for packet in bad[:5]]}")
     announced.stop()
 
 
