@@ -9,7 +9,7 @@
 //
 // Memory is bounded whatever the sizes: beyond the budget the pieces that
 // waited longest are written early, and peers wait while writes lag behind.
-// docs/decisions/ says why libtorrent's own disk layer is not used.
+// docs/decisions/0004-disk-layer.md says why libtorrent's own is not used.
 // Internal to p2p. Tested by tests/p2p/disk_io_test.cc and every swarm test.
 #pragma once
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One file's bytes from a web server that may lie: a GET of a byte range into
 // memory of exactly that size, over http or https (RFC 9110, section 14).
-// Internal to p2p; why not libtorrent's: docs/decisions/0002-web-seeds.md.
+// Internal to p2p; why not libtorrent's: docs/decisions/0003-web-seeds.md.
 // Tested by tests/p2p/web_seeds_test.cc and tests/scripts/web_seeds.py.
 #pragma once
 

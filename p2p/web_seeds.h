@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Web seeds (BEP 19): missing pieces from plain web servers, by byte ranges,
 // checked before they are handed over. Internal to p2p; why not libtorrent's
-// own: docs/decisions/0002-web-seeds.md.
+// own: docs/decisions/0003-web-seeds.md.
 // Tested by tests/p2p/web_seeds_test.cc and tests/scripts/web_seeds.py.
 #pragma once
 
