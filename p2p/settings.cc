@@ -171,6 +171,10 @@ void SetDiscovery(settings_pack& pack, const SessionSettings& settings) {
   // where those are allowed.
   pack.set_bool(settings_pack::enable_lsd,
                 settings.enable_lsd && settings.allow_local);
+  // Where nothing else finds peers, a lost packet must not cost five minutes.
+  if (settings.lan_only) {
+    pack.set_int(settings_pack::local_service_announce_interval, 15);
+  }
   // One dead tracker must not hide the others.
   pack.set_bool(settings_pack::announce_to_all_trackers, true);
   pack.set_bool(settings_pack::announce_to_all_tiers, true);

@@ -38,10 +38,10 @@ def test(box):
     same_tree(box.path("fetched", "demo"), origin)
     check(any(packet.target in (LSD_V4, LSD_V6) for packet in packets),
           "no LSD seen")
-    # IGMP goes to the group of all routers.
-    near = ("198.18.1.1", "198.18.1.2", LSD_V4, LSD_V6, "224.0.0.22")
+    # IGMP goes to the group of all routers; IPv6 has no way out here.
+    near = ("198.18.1.1", LSD_V4, "224.0.0.22")
     far = [str(packet) for packet in packets
-           if packet.source not in near or packet.target not in near]
+           if packet.source == "198.18.1.2" and packet.target not in near]
     check(not far, f"outside: {far[:5]}")
     check(names.asked == [], f"names looked up: {names.asked}")
 
