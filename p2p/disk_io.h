@@ -14,7 +14,6 @@
 #pragma once
 
 #include <cstddef>
-#include <libtorrent/disk_interface.hpp>
 
 #include "p2p/lt_bridge.h"
 #include "p2p/payload_files.h"

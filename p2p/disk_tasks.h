@@ -7,13 +7,14 @@
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
-#include <libtorrent/io_context.hpp>
 #include <memory>
 #include <mutex>
 #include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#include "p2p/lt_bridge.h"
 
 namespace p2p {
 

@@ -12,8 +12,6 @@
 #include <condition_variable>
 #include <cstddef>
 #include <functional>
-#include <libtorrent/peer_request.hpp>
-#include <libtorrent/storage_defs.hpp>
 #include <list>
 #include <map>
 #include <memory>

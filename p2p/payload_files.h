@@ -7,10 +7,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <libtorrent/download_priority.hpp>
-#include <libtorrent/error_code.hpp>
-#include <libtorrent/file_storage.hpp>
-#include <libtorrent/units.hpp>
 #include <list>
 #include <memory>
 #include <mutex>

@@ -6,9 +6,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <libtorrent/error_code.hpp>
-#include <libtorrent/sha1_hash.hpp>
-#include <libtorrent/span.hpp>
 #include <span>
 
 #include "p2p/lt_bridge.h"

@@ -54,7 +54,10 @@ Result<CheckOutcome> Check(const SeedTarget& target,
       if (report.error.has_value()) {
         verify::Error failure = *report.error;
         failure.hint = StrCat("it is not served; see lodestone verify ",
-                              ShellQuote(target.path));
+                              ShellQuote(target.path),
+                              "; another model with files of the same names "
+                              "and sizes gets a torrent of its own by "
+                              "lodestone publish");
         return verify::Unexpected(std::move(failure));
       }
       outcome.level = verify::TrustLevelName(report.content.level);

@@ -2,6 +2,7 @@
 """Disks and a process that fail (F2 to F5, F10 to F15): the right exit code, no
 final name, and a next run that ends well."""
 import errno
+import hashlib
 import os
 import pty
 import random
@@ -303,6 +304,10 @@ def test(box):
     write(os.path.join(origin, "params.json"), "{}")
     write(os.path.join(origin, "weights.bin"), generator.randbytes(4 * MIB))
     write(os.path.join(origin, "tail.bin"), generator.randbytes(5000))
+    # A list of sums, so that get --raw reads again what it has written.
+    write(os.path.join(origin, "SHA256SUMS"), "".join(
+        f"{hashlib.sha256(read(os.path.join(origin, name))).hexdigest()}"
+        f"  {name}\n" for name in ("tail.bin", "weights.bin")))
     seeder_env = box.user("seeder")
     box.run("publish", origin, "--piece-size", PIECE, env=seeder_env)
     seeder = box.seed(origin)

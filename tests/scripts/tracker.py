@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`lodestone tracker`: what it says to strangers who send junk, and a swarm of
 Lodestone and aria2 that finds itself through it."""
+import contextlib
 import socket
 
 import hostile
@@ -22,11 +23,15 @@ class OurTracker:
     def raw(self, request):
         """What comes back for those bytes until it hangs up."""
         with socket.create_connection(("127.0.0.1", self.port), 20) as peer:
-            peer.sendall(request)
-            peer.shutdown(socket.SHUT_WR)
             answer = b""
-            while part := peer.recv(65536):
-                answer += part
+            # It may answer and hang up before it has read everything.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                peer.sendall(request)
+            with contextlib.suppress(OSError):
+                peer.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionResetError):
+                while part := peer.recv(65536):
+                    answer += part
         return answer
 
     def get(self, target):
