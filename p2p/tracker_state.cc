@@ -222,7 +222,8 @@ std::string TrackerState::Announce(const AnnounceRequest& request,
       const auto& [leeches, seeds] = swarm.lists[v6];
       if (!seed) {
         // A quarter for seeds at least, so that many leeches do not hide them.
-        uint32_t for_seeds = (wanted + 3) / 4;
+        const uint32_t for_seeds =
+            std::min((wanted + 3) / 4, static_cast<uint32_t>(seeds.size()));
         wanted -= for_seeds;
         Choose(leeches, self_index, v6, wanted, peers[v6]);
         wanted += for_seeds;
