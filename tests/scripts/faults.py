@@ -182,7 +182,7 @@ def terminal_closed(box, origin, seeder):
         import fcntl
         import termios
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    process = subprocess.Popen([lodestone, *arguments, "--down", "1MB"],
+    process = subprocess.Popen([lodestone, *arguments, "--yes", "--down", "1MB"],
                                stdin=theirs, stdout=theirs, stderr=theirs,
                                env=get.env, preexec_fn=own_terminal)
     box.at_end(process.kill)
