@@ -9,7 +9,7 @@ namespace {
 
 using verify::Result;
 
-constexpr uint64_t kFirstWindowBytes = 4u << 20;
+constexpr uint64_t kFirstWindowBytes = 256u << 20;
 constexpr uint64_t kMaxWindowBytes = uint64_t{1} << 40;
 // A reader that asks for ever more has seen enough.
 constexpr int kMaxLooks = 64;

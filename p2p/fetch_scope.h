@@ -5,8 +5,9 @@
 // Tested by tests/p2p/fetch_scope_test.cc.
 //
 // While a look is pending only a window of the other pieces is open, so that a
-// model that is refused costs little: 4 MiB, twice as much each time that it
-// was used up, since the telling pieces may be rare in the swarm.
+// model that is refused costs little: 256 MiB, which keeps a fast link busy
+// until the look is over, and twice as much each time that it was used up,
+// since the telling pieces may be rare in the swarm.
 #pragma once
 
 #include <cstdint>

@@ -125,7 +125,7 @@ PayloadFiles::SharedFd PayloadFiles::OpenNow(lt::file_index_t file, bool create,
     SetError(error, errno, file, lt::operation_t::file_open);
     return nullptr;
   }
-  auto opened = std::make_shared<const UniqueFd>(fd);
+  auto opened = std::make_shared<OpenedFile>(fd);
   // A pipe or device in a file's place would block or lie.
   struct stat info {};
   if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
@@ -242,9 +242,13 @@ void PayloadFiles::Write(lt::piece_index_t piece, int64_t offset,
                  }
                  int64_t to = slice.offset;
                  if (parts) to += files_.file_offset(slice.file_index);
+                 const std::lock_guard turn(fd->writing);
                  while (!part.empty()) {
+                   const size_t share = std::min(
+                       part.size(),
+                       kWriteBytes - static_cast<size_t>(to) % kWriteBytes);
                    const ssize_t put =
-                       ::pwrite(fd->get(), part.data(), part.size(), to);
+                       ::pwrite(fd->get(), part.data(), share, to);
                    if (put < 0 && errno == EINTR) continue;
                    if (put <= 0) {
                      SetError(error, put == 0 ? EIO : errno, slice.file_index,

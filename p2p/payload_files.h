@@ -67,7 +67,16 @@ class PayloadFiles {
   const lt::file_storage& files() const { return files_; }
 
  private:
-  using SharedFd = std::shared_ptr<const verify::UniqueFd>;
+  struct OpenedFile {
+    explicit OpenedFile(int number) : fd(number) {}
+    int get() const { return fd.get(); }
+
+    const verify::UniqueFd fd;
+    // Linux takes one write at a time into a file, and a thread that waits for
+    // its turn there spins.
+    std::mutex writing;
+  };
+  using SharedFd = std::shared_ptr<OpenedFile>;
 
   bool InParts(lt::file_index_t file) const;
   SharedFd Open(lt::file_index_t file, bool create, lt::storage_error& error);

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <fstream>
 #include <libtorrent/alert.hpp>
 #include <libtorrent/fingerprint.hpp>
 #include <limits>
@@ -84,6 +85,22 @@ void SetAlerts(settings_pack& pack) {
   pack.set_int(settings_pack::alert_queue_size, 200'000);
 }
 
+// What a peer sends ahead while its blocks are on their way to the disk lands
+// in a buffer of that size here as well, fresh memory for the most part. Linux
+// stops at 6 MiB by default, which is left as it is; where it was told to go
+// far beyond, 4 MiB carry 40 MB/s from a peer 100 ms away. 0: as it is.
+int ReceiveBufferBytes() {
+  constexpr int64_t kEnough = 4 << 20;
+  int64_t least = 0;
+  int64_t usual = 0;
+  int64_t most = 0;
+  int64_t settable = 0;
+  std::ifstream("/proc/sys/net/ipv4/tcp_rmem") >> least >> usual >> most;
+  std::ifstream("/proc/sys/net/core/rmem_max") >> settable;
+  return most > 2 * kEnough && settable >= kEnough ? static_cast<int>(kEnough)
+                                                   : 0;
+}
+
 void SetPeers(settings_pack& pack, const SessionSettings& settings,
               SessionRole role, const DescriptorBudget& budget,
               const std::vector<lt::tcp::endpoint>& named) {
@@ -94,6 +111,15 @@ void SetPeers(settings_pack& pack, const SessionSettings& settings,
   const int slots = role == SessionRole::kSeed ? 50 : 20;
   pack.set_int(settings_pack::unchoke_slots_limit,
                settings.max_uploads > 0 ? settings.max_uploads : slots);
+  // The pieces that are wanted first are a whole torrent to libtorrent: once
+  // they are there it would leave each seed, and call again seconds later.
+  pack.set_bool(settings_pack::close_redundant_connections,
+                role != SessionRole::kDownload);
+  // Peers are called on a tick, and whoever downloads waits for the first one.
+  if (role != SessionRole::kSeed) {
+    pack.set_int(settings_pack::tick_interval, 100);
+    pack.set_int(settings_pack::recv_socket_buffer_size, ReceiveBufferBytes());
+  }
   pack.set_int(settings_pack::connection_speed, 100);
   pack.set_int(settings_pack::listen_queue_size, 128);
   pack.set_int(settings_pack::seed_choking_algorithm,

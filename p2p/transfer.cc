@@ -111,6 +111,7 @@ class TransferRun {
   // Until every wanted piece is here, or something stops the transfer.
   Result<void> Loop() {
     auto next_report = SteadyClock::now();
+    auto next_status = next_report;
     auto next_save =
         next_report + (LacksLayers() ? kFirstLayersSave : kSaveEvery);
     last_news_ = next_report;
@@ -123,15 +124,17 @@ class TransferRun {
       const auto now = SteadyClock::now();
       session_->Tend(torrent_);
       if (web_.has_value()) web_->Pump(torrent_, sink_);
+      if (scope_.look_pending() && now >= next_status) {
+        next_status = now + kPoll;
+        AskForStatus();
+      }
       if (now >= next_report) {
         next_report = now + kReport;
         if (web_.has_value()) {
           web_->Refresh(torrent_, progress_.num_peers > 0,
                         session_->rates().down_bytes_per_s, peers_rate_);
         }
-        session_->engine().post_torrent_updates(
-            lt::torrent_handle::query_pieces |
-            lt::torrent_handle::query_distributed_copies);
+        AskForStatus();
         progress_.swarm = AccountIfIdle(now);
         sink_.OnProgress(progress_);
       }
@@ -172,6 +175,12 @@ class TransferRun {
     CountWanted();
     AskForOpen();
     return {};
+  }
+
+  void AskForStatus() {
+    session_->engine().post_torrent_updates(
+        lt::torrent_handle::query_pieces |
+        lt::torrent_handle::query_distributed_copies);
   }
 
   void AskForOpen() { torrent_.prioritize_pieces(PiecePriorities(scope_)); }

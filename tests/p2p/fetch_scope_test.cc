@@ -17,15 +17,19 @@ using p2p::PieceSet;
 
 constexpr uint64_t kLength = 1u << 20;
 
-// 30 MiB of weights between two small files: pieces 0, 1 to 30 and 31.
+constexpr size_t kWeightPieces = 1000;
+constexpr size_t kNumPieces = kWeightPieces + 2;
+constexpr size_t kLast = kNumPieces - 1;
+
+// 1000 MiB of weights between two small files: pieces 0, 1 to 1000 and 1001.
 Metainfo MakeModel() {
   Metainfo metainfo;
   metainfo.name = "model";
   metainfo.piece_length = kLength;
   metainfo.files.push_back({"config.json", kLength, false, {}, 0});
-  metainfo.files.push_back({"weights.bin", 30 * kLength, false, {}, kLength});
+  metainfo.files.push_back({"weights.bin", kWeightPieces * kLength, false, {}, kLength});
   metainfo.files.push_back(
-      {"tokenizer.model", kLength, false, {}, 31 * kLength});
+      {"tokenizer.model", kLength, false, {}, kLast * kLength});
   return metainfo;
 }
 
@@ -39,7 +43,7 @@ p2p::SelectionRequest WeightsAlone() {
   return request;
 }
 
-PieceSet Pieces(std::initializer_list<size_t> which, size_t count = 32) {
+PieceSet Pieces(std::initializer_list<size_t> which, size_t count = kNumPieces) {
   PieceSet pieces(count, false);
   for (const size_t piece : which) pieces[piece] = true;
   return pieces;
@@ -48,19 +52,19 @@ PieceSet Pieces(std::initializer_list<size_t> which, size_t count = 32) {
 TEST(TellingPiecesTest, AreSmallFilesAndBothEndsOfLargeOnes) {
   const Metainfo metainfo = MakeModel();
   EXPECT_EQ(p2p::TellingPieces(metainfo, All(metainfo)),
-            Pieces({0, 1, 30, 31}));
+            Pieces({0, 1, kWeightPieces, kLast}));
   EXPECT_EQ(
       p2p::TellingPieces(metainfo, *p2p::SelectFiles(metainfo, WeightsAlone())),
-      Pieces({1, 30}));
+      Pieces({1, kWeightPieces}));
 }
 
 TEST(FetchScopeTest, WithoutALookAllIsOpen) {
   const Metainfo metainfo = MakeModel();
   const FetchScope scope(metainfo, All(metainfo), "", nullptr, {}, "");
   EXPECT_FALSE(scope.look_pending());
-  EXPECT_EQ(NumSet(scope.open()), 32u);
+  EXPECT_EQ(NumSet(scope.open()), kNumPieces);
   EXPECT_FALSE(scope.AllHere(Pieces({0})));
-  EXPECT_TRUE(scope.AllHere(PieceSet(32, true)));
+  EXPECT_TRUE(scope.AllHere(PieceSet(kNumPieces, true)));
 }
 
 TEST(FetchScopeTest, OpensAWindowUntilTheLookIsOver) {
@@ -71,18 +75,18 @@ TEST(FetchScopeTest, OpensAWindowUntilTheLookIsOver) {
     EXPECT_TRUE(payload.is_here(1, 0, kLength));
     EXPECT_FALSE(payload.is_here(1, kLength, 1));
     EXPECT_FALSE(payload.is_here(1, 0, kLength + 1)) << "one byte too many";
-    EXPECT_TRUE(payload.is_here(1, 30 * kLength - 1, 1));
+    EXPECT_TRUE(payload.is_here(1, kWeightPieces * kLength - 1, 1));
     EXPECT_EQ(payload.path_of(1), "data/weights.bin");
     LookAnswer answer;
     if (++looks == 1) answer.need.push_back({1, 9 * kLength, 1});
     return answer;
   };
   FetchScope scope(metainfo, All(metainfo), "data", look, {}, "");
-  EXPECT_EQ(scope.first(), Pieces({0, 1, 30, 31}));
-  // Four telling ones, and 4 MiB of the rest.
-  EXPECT_EQ(NumSet(scope.open()), 8u);
-  EXPECT_FALSE(scope.LookReady(Pieces({0, 1, 30})));
-  const PieceSet have = Pieces({0, 1, 30, 31});
+  EXPECT_EQ(scope.first(), Pieces({0, 1, kWeightPieces, kLast}));
+  // Four telling ones, and 256 MiB of the rest.
+  EXPECT_EQ(NumSet(scope.open()), 4u + 256u);
+  EXPECT_FALSE(scope.LookReady(Pieces({0, 1, kWeightPieces})));
+  const PieceSet have = Pieces({0, 1, kWeightPieces, kLast});
   ASSERT_TRUE(scope.LookReady(have));
   ASSERT_TRUE(scope.Look(have));
   EXPECT_TRUE(scope.look_pending());
@@ -94,7 +98,7 @@ TEST(FetchScopeTest, OpensAWindowUntilTheLookIsOver) {
   ASSERT_TRUE(scope.Look(more));
   EXPECT_EQ(looks, 2);
   EXPECT_FALSE(scope.look_pending());
-  EXPECT_EQ(NumSet(scope.open()), 32u);
+  EXPECT_EQ(NumSet(scope.open()), kNumPieces);
 }
 
 TEST(FetchScopeTest, OpensMoreWhereTellingPiecesAreRare) {
@@ -103,12 +107,12 @@ TEST(FetchScopeTest, OpensMoreWhereTellingPiecesAreRare) {
     return LookAnswer{};
   };
   FetchScope scope(metainfo, All(metainfo), "", look, {}, "");
-  PieceSet have(32, false);
+  PieceSet have(kNumPieces, false);
   EXPECT_FALSE(scope.Widen(have)) << "the window is not used up";
   size_t open = NumSet(scope.open());
   int widened = 0;
-  while (open < 32) {
-    for (size_t i = 0; i < 32; ++i) {
+  while (open < kNumPieces) {
+    for (size_t i = 0; i < kNumPieces; ++i) {
       have[i] = scope.open()[i] && !scope.first()[i];
     }
     ASSERT_TRUE(scope.Widen(have));
@@ -125,7 +129,7 @@ TEST(FetchScopeTest, RefusalComesThrough) {
     return verify::Fail(verify::ErrorCode::kCorrupt, "a program");
   };
   FetchScope scope(metainfo, All(metainfo), "", look, {}, "");
-  const auto looked = scope.Look(Pieces({0, 1, 30, 31}));
+  const auto looked = scope.Look(Pieces({0, 1, kWeightPieces, kLast}));
   ASSERT_FALSE(looked);
   EXPECT_EQ(looked.error().message, "a program");
 }
@@ -137,13 +141,13 @@ TEST(FetchScopeTest, NoLookIsNeededOnceAllIsHere) {
     return LookAnswer{};
   };
   FetchScope scope(metainfo, All(metainfo), "", look, {}, "");
-  ASSERT_TRUE(scope.Look(PieceSet(32, true)));
+  ASSERT_TRUE(scope.Look(PieceSet(kNumPieces, true)));
   EXPECT_FALSE(scope.look_pending());
 }
 
 TEST(FetchScopeTest, WantsNothingThatStandsElsewhere) {
   const Metainfo metainfo = MakeModel();
-  PieceSet elsewhere(32, true);
+  PieceSet elsewhere(kNumPieces, true);
   elsewhere[5] = false;
   const auto look =
       [](const PartialPayload& payload) -> verify::Result<LookAnswer> {
@@ -154,8 +158,8 @@ TEST(FetchScopeTest, WantsNothingThatStandsElsewhere) {
   };
   FetchScope scope(metainfo, All(metainfo), "data", look, elsewhere, "copy");
   EXPECT_EQ(scope.wanted(), Pieces({5}));
-  ASSERT_TRUE(scope.LookReady(PieceSet(32, false)));
-  ASSERT_TRUE(scope.Look(PieceSet(32, false)));
+  ASSERT_TRUE(scope.LookReady(PieceSet(kNumPieces, false)));
+  ASSERT_TRUE(scope.Look(PieceSet(kNumPieces, false)));
 }
 
 }  // namespace
