@@ -17,6 +17,7 @@
 #include "p2p/dht_state_file.h"
 #include "p2p/discovery.h"
 #include "p2p/disk_io.h"
+#include "p2p/request_depth.h"
 #include "verify/base/file.h"
 #include "verify/base/text.h"
 
@@ -77,7 +78,7 @@ lt::session_params MakeParams(const SessionSettings& settings,
                               const SessionOptions& options, uint16_t port,
                               const std::vector<lt::tcp::endpoint>& named,
                               const lt::dht::dht_state& dht_state) {
-  // An empty list of plugins: exactly the three of Open are wanted.
+  // An empty list of plugins: exactly those of Open are wanted.
   lt::session_params params(MakeSettings(settings, options.role, port, named),
                             {});
   params.ip_filter = MakeIpFilter(settings, named);
@@ -192,6 +193,7 @@ Result<bool> Session::Start(const SessionOptions& options, uint16_t port) {
     if (settings_.enable_pex) {
       engine_->add_extension(&lt::create_ut_pex_plugin);
     }
+    engine_->add_extension(MakeRequestDepthPlugin());
     ApplyLimitsToAll(*engine_);
     // Answered by the engine's thread after it opened its sockets, so their
     // alerts are there now.

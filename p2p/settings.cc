@@ -120,6 +120,9 @@ void SetPeers(settings_pack& pack, const SessionSettings& settings,
     pack.set_int(settings_pack::tick_interval, 100);
     pack.set_int(settings_pack::recv_socket_buffer_size, ReceiveBufferBytes());
   }
+  // The default asks each peer for a run of pieces, as many as it brings in 20
+  // s: leechers that start near each other then ask a lone seed for the same.
+  pack.set_int(settings_pack::whole_pieces_threshold, 0);
   pack.set_int(settings_pack::connection_speed, 100);
   pack.set_int(settings_pack::listen_queue_size, 128);
   pack.set_int(settings_pack::seed_choking_algorithm,
