@@ -35,6 +35,7 @@ constexpr auto kFallbackAfter = std::chrono::seconds(15);
 
 // Nodes known from before that have not answered by then are all gone.
 constexpr auto kDhtBootstrapAfter = std::chrono::seconds(15);
+constexpr std::chrono::seconds kMaxAnnounceWait{60};
 constexpr auto kDhtProxyRetry = std::chrono::seconds(4);
 constexpr size_t kMaxNodesCalled = 50;
 
@@ -335,8 +336,37 @@ const std::vector<lt::alert*>& Session::Wait(
     }
     trace_.OnAlert(*alert, sink_);
     dialer_.OnAlert(*alert);
+    if (settings_.proxy.is_set()) NoteLostAnnounce(*alert);
   }
   return alerts_;
+}
+
+// What the library says where it has no relay to send a datagram by. It would
+// ask again after a quarter of a minute, and a relay opens within moments.
+void Session::NoteLostAnnounce(const lt::alert& alert) {
+  const auto* failed = lt::alert_cast<lt::tracker_error_alert>(&alert);
+  if (failed == nullptr ||
+      failed->error != boost::system::errc::permission_denied) {
+    return;
+  }
+  if (lost_announces_.empty()) {
+    announce_due_ = std::chrono::steady_clock::now() + announce_wait_;
+    announce_wait_ = std::min(announce_wait_ * 2, kMaxAnnounceWait);
+  }
+  lost_announces_.push_back({failed->handle, failed->tracker_url()});
+}
+
+void Session::RepeatLostAnnounces() {
+  for (const LostAnnounce& lost : std::exchange(lost_announces_, {})) {
+    static_cast<void>(Guarded("announce", [&] {
+      const auto trackers = lost.torrent.trackers();
+      for (size_t i = 0; i < trackers.size(); ++i) {
+        if (trackers[i].url != lost.url) continue;
+        lost.torrent.force_reannounce(
+            0, static_cast<int>(i), lt::torrent_handle::ignore_min_interval);
+      }
+    }));
+  }
 }
 
 void Session::Tend(const lt::torrent_handle& torrent) {
@@ -349,6 +379,7 @@ void Session::Tend(const lt::torrent_handle& torrent) {
 void Session::TendAll(const std::vector<lt::torrent_handle>& torrents) {
   const auto now = std::chrono::steady_clock::now();
   dialer_.Dial(torrents, now);
+  if (!lost_announces_.empty() && now >= announce_due_) RepeatLostAnnounces();
   if (now >= next_stats_) {
     next_stats_ = now + std::chrono::seconds(2);
     engine_->post_session_stats();

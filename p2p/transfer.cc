@@ -69,7 +69,8 @@ class TransferRun {
     state_.trackers = start_.trackers;
     state_.web_seeds = start_.web_seeds;
     progress_.stage = TransferStage::kDownload;
-    counted_.assign(checked_.metainfo.num_pieces(), false);
+    counted_ = start_.have;
+    counted_.resize(checked_.metainfo.num_pieces(), false);
     CountWanted();
   }
 
@@ -282,8 +283,14 @@ class TransferRun {
     progress_.num_seeds = status.num_seeds;
     progress_.availability =
         std::max(0.0, static_cast<double>(status.distributed_copies));
-    CountPieces(status.pieces);
-    if (web_.has_value()) web_->OnPieces(status.pieces);
+    // Before it has taken over what is here, the engine reports nothing of it.
+    const bool knows_pieces =
+        status.state != lt::torrent_status::checking_resume_data &&
+        status.state != lt::torrent_status::checking_files;
+    if (knows_pieces) {
+      CountPieces(status.pieces);
+      if (web_.has_value()) web_->OnPieces(status.pieces);
+    }
     const uint64_t downloaded =
         static_cast<uint64_t>(
             std::max<int64_t>(status.total_payload_download, 0)) +

@@ -14,7 +14,7 @@ KILLS = {"v1": 50, "hybrid": 12}
 MIB = 1 << 20
 RATE = 2_000_000
 # So slow that the last of the kills still finds a download.
-KILL_RATE = {"v1": 400_000, "hybrid": 1_500_000}
+KILL_RATE = {"v1": 300_000, "hybrid": 1_100_000}
 PIECE = 65536
 # What a kill may cost: what is in flight, which is what the seeder sends in
 # half a second, and the few pieces that are open, or whose blocks still wait

@@ -7,10 +7,14 @@
 #include <span>
 #include <utility>
 
+#include "verify/digest/sha1_pair.h"
+
 namespace verify::internal {
 namespace {
 
 constexpr uint64_t kReadAheadBytes = 4u << 20;
+// Beyond two pieces that are hashed side by side.
+constexpr uint64_t kMaxPairReadAheadBytes = 32u << 20;
 
 // Of steps; a lane's is how many blocks it is behind.
 constexpr int kStarvedUrgency = 100;
@@ -123,12 +127,53 @@ void HashStream::RunSolo(std::span<std::byte> buffer,
   solo_bytes_ = 0;
   while (read_offset_ < read_end_ && solo_bytes_ < kSoloBytes &&
          !cancel.cancelled()) {
+    if (PairAhead() && HashPair(buffer, cancel)) continue;
     Slot slot;
     ReadBlock(slot, buffer);
     const ByteSpan bytes = buffer.first(slot.size);
     for (const LaneKind kind : wanted_) RunLane(kind, slot, bytes);
     solo_bytes_ += slot.size;
   }
+}
+
+// Whether two full pieces come next and nothing but their SHA-1 is wanted.
+bool HashStream::PairAhead() const {
+  const uint64_t length = layout_.piece_length();
+  if (!may_pair_ || read_end_ - read_offset_ < 2 * length) return false;
+  const uint64_t at = layout_.FileStart(plan_.file) + read_offset_;
+  return at % length == 0 && layout_.PieceBytes(at / length + 1) == length;
+}
+
+// False, with nothing done, if a byte of them cannot be read or on cancel.
+bool HashStream::HashPair(std::span<std::byte> buffer,
+                          const CancelToken& cancel) {
+  const uint64_t length = layout_.piece_length();
+  AdviseUpTo(read_offset_ + 2 * length +
+             std::min(2 * length, kMaxPairReadAheadBytes));
+  const size_t half = buffer.size() / 2;
+  Sha1Pair pair;
+  for (uint64_t done = 0; done < length;) {
+    if (cancel.cancelled()) return false;
+    const auto size =
+        static_cast<size_t>(std::min<uint64_t>(half, length - done));
+    const auto first = buffer.first(size);
+    const auto second = buffer.subspan(half, size);
+    if (!source_->ReadAt(read_offset_ + done, first) ||
+        !source_->ReadAt(read_offset_ + length + done, second)) {
+      may_pair_ = false;  // block by block from here on, which tells more
+      return false;
+    }
+    pair.Update(first, second);
+    done += size;
+  }
+  const uint64_t piece =
+      (layout_.FileStart(plan_.file) + read_offset_) / length;
+  const auto digests = pair.Finish();
+  pieces_.Set(piece, digests[0]);
+  pieces_.Set(piece + 1, digests[1]);
+  read_offset_ += 2 * length;
+  solo_bytes_ += 2 * length;
+  return true;
 }
 
 uint64_t HashStream::Complete(const Step& step) {
@@ -217,10 +262,26 @@ void HashStream::OpenFile() {
     if (kind == LaneKind::kSha256) sha256_.emplace();
     if (kind == LaneKind::kPieces) sha1_.emplace();
   }
+  may_pair_ = wanted_.size() == 1 && wanted_[0] == LaneKind::kPieces &&
+              layout_.piece_length() % kSha1BlockBytes == 0 &&
+              Sha1Pair::Supported();
   // Only advice: larger read-ahead, and no harm where it is not taken.
   static_cast<void>(posix_fadvise(
       source_->fd(), static_cast<off_t>(read_offset_),
       static_cast<off_t>(read_end_ - read_offset_), POSIX_FADV_SEQUENTIAL));
+}
+
+// Only advice: the disk should not wait for who reads and hashes in turn. To be
+// asked for in large parts, since asking costs for what is in memory, too.
+void HashStream::AdviseUpTo(uint64_t end) {
+  const uint64_t begin =
+      std::max(advised_end_, std::min(read_end_, read_offset_ + kBlockBytes));
+  end = std::min(read_end_, end);
+  if (begin >= end) return;
+  advised_end_ = end;
+  static_cast<void>(posix_fadvise(source_->fd(), static_cast<off_t>(begin),
+                                  static_cast<off_t>(end - begin),
+                                  POSIX_FADV_WILLNEED));
 }
 
 void HashStream::ReadBlock(Slot& slot, std::span<std::byte> buffer) {
@@ -228,16 +289,8 @@ void HashStream::ReadBlock(Slot& slot, std::span<std::byte> buffer) {
   slot.size = static_cast<size_t>(
       std::min<uint64_t>(buffer.size(), read_end_ - read_offset_));
   slot.hole = false;
-  // Only advice: the disk should not wait for who reads and hashes in turn.
-  // Asked for in large parts, since asking costs for what is in memory, too.
   if (read_offset_ + kReadAheadBytes > advised_end_) {
-    const uint64_t begin = std::max(advised_end_, read_offset_ + slot.size);
-    advised_end_ = std::min(read_end_, read_offset_ + 2 * kReadAheadBytes);
-    if (begin < advised_end_) {
-      static_cast<void>(posix_fadvise(source_->fd(), static_cast<off_t>(begin),
-                                      static_cast<off_t>(advised_end_ - begin),
-                                      POSIX_FADV_WILLNEED));
-    }
+    AdviseUpTo(read_offset_ + 2 * kReadAheadBytes);
   }
   const auto read = source_->ReadAt(slot.offset, buffer.first(slot.size));
   if (!read) {

@@ -11,7 +11,8 @@
 // worked on by another thread while one reader keeps the ring full. That moves
 // every block from one processor's cache to another's: where there are streams
 // enough for all threads, one thread alone takes a block through all lanes
-// instead, in a buffer of its own that stays in its cache.
+// instead, in a buffer of its own that stays in its cache. Where only pieces
+// are wanted it takes two of them side by side (sha1_pair.h).
 // Tested by tests/verify/digest/hash_engine_test.cc.
 #pragma once
 
@@ -137,7 +138,10 @@ class HashStream {
   };
 
   void OpenFile();
+  void AdviseUpTo(uint64_t end);
   void ReadBlock(Slot& slot, std::span<std::byte> buffer);
+  bool PairAhead() const;
+  bool HashPair(std::span<std::byte> buffer, const CancelToken& cancel);
   void RunSolo(std::span<std::byte> buffer, const CancelToken& cancel);
   void RunLane(LaneKind kind, const Slot& slot, ByteSpan bytes);
   void HashPieces(const Slot& slot, ByteSpan bytes);
@@ -169,6 +173,7 @@ class HashStream {
   uint64_t read_offset_ = 0;
   uint64_t read_end_ = 0;
   uint64_t advised_end_ = 0;  // up to here the system was told to read ahead
+  bool may_pair_ = false;     // pieces two by two: nothing else is wanted
   uint64_t solo_bytes_ = 0;   // of the last solo step
   FileState state_ = FileState::kOk;
   uint64_t actual_size_bytes_ = 0;

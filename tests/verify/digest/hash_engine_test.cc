@@ -197,6 +197,38 @@ TEST(HashEngineTest, NamesTheBadPieces) {
   EXPECT_EQ(outcome->bad_pieces, (std::vector<uint32_t>{0, 4, 9}));
 }
 
+// With nothing else wanted they are hashed two by two. 98,304 is no power of
+// two and no multiple of a block's half; the second file's first whole piece is
+// number 4, and seven of them leave one alone.
+TEST(HashEngineTest, PiecesAloneAreRightAndNamed) {
+  for (const uint64_t length : {uint64_t{98'304}, uint64_t{100'000},
+                                uint64_t{16'384}, uint64_t{kMiB}}) {
+    for (const size_t num_threads : {size_t{1}, size_t{3}}) {
+      Payload payload;
+      payload.AddFile(Content(300'000, 21));
+      payload.AddFile(Content(9 * 98'304 + 3 * kMiB, 22));
+      for (HashFile& file : payload.request.files) {
+        file.want_md5 = file.want_sha256 = file.want_merkle = false;
+      }
+      payload.request.piece_length = length;
+      payload.request.num_threads = num_threads;
+      auto outcome = Hash(payload.request);
+      ASSERT_TRUE(outcome.has_value());
+      EXPECT_EQ(outcome->piece_digests, payload.ExpectedPieces()) << length;
+
+      payload.request.piece_digests = payload.ExpectedPieces();
+      const uint64_t bad = (300'000 + 2 * kMiB) / length;
+      payload.contents[1][bad * length - 300'000 + length / 2] ^= 1;
+      payload.dir.Write("f1", payload.contents[1]);
+      outcome = Hash(payload.request);
+      ASSERT_TRUE(outcome.has_value());
+      EXPECT_EQ(outcome->bad_pieces,
+                std::vector<uint32_t>{static_cast<uint32_t>(bad)})
+          << length;
+    }
+  }
+}
+
 TEST(HashEngineTest, MissingFileIsAnOutcome) {
   Payload payload;
   payload.AddFile(Content(100'000, 13));
