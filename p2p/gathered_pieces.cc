@@ -11,6 +11,10 @@ namespace {
 // The budget holds this many units at least.
 constexpr size_t kMinUnits = 4;
 
+// What may be on its way to the disk before peers wait: more would only have
+// left the processor's cache when its turn comes.
+constexpr size_t kMaxBusyBytes = 8u << 20;
+
 // Where half of what may stay is free again.
 size_t LowMark(size_t budget_bytes) { return budget_bytes / 4 * 3; }
 
@@ -32,6 +36,10 @@ class GatheredPieces::Fence {
 
 size_t GatheredPieces::Budget(const DiskStorage& storage) const {
   return std::max(budget_bytes_, kMinUnits * storage.unit_bytes);
+}
+
+size_t GatheredPieces::MaxBusy(const DiskStorage& storage) const {
+  return std::max(kMaxBusyBytes, 2 * storage.unit_bytes);
 }
 
 GatheredPieces::Unit* GatheredPieces::FindOrMake(
@@ -99,9 +107,11 @@ bool GatheredPieces::Put(const StoragePtr& storage,
       unit->num_dirty == unit->dirty.size()) {
     BeginFlush(*unit);
   }
-  if (used_bytes_ <= Budget(*storage)) return false;
-  Relieve(*storage);
-  return true;
+  if (used_bytes_ > Budget(*storage)) {
+    Relieve(*storage);
+    return true;
+  }
+  return busy_bytes_ > MaxBusy(*storage);
 }
 
 void GatheredPieces::WhenRelieved(const DiskStorage& storage, Task task) {
@@ -115,7 +125,9 @@ void GatheredPieces::WhenRelieved(const DiskStorage& storage, Task task) {
 
 // Where nothing is being written nothing would ever tell.
 bool GatheredPieces::IsRelieved(const DiskStorage& storage) const {
-  return used_bytes_ <= LowMark(Budget(storage)) || busy_bytes_ == 0;
+  return (used_bytes_ <= LowMark(Budget(storage)) &&
+          busy_bytes_ <= MaxBusy(storage)) ||
+         busy_bytes_ == 0;
 }
 
 bool GatheredPieces::Has(const DiskStorage& storage, lt::piece_index_t piece) {

@@ -140,6 +140,7 @@ class GatheredPieces {
     return {unit.storage.get(), unit.piece, unit.offset};
   }
   size_t Budget(const DiskStorage& storage) const;
+  size_t MaxBusy(const DiskStorage& storage) const;
 
   // With mu_ held.
   Unit* FindOrMake(const StoragePtr& storage, const lt::peer_request& request);

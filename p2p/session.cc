@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <libtorrent/announce_entry.hpp>
 #include <libtorrent/disabled_disk_io.hpp>
 #include <libtorrent/extensions/smart_ban.hpp>
@@ -20,6 +21,7 @@
 #include "p2p/request_depth.h"
 #include "verify/base/file.h"
 #include "verify/base/text.h"
+#include "verify/base/thread_pool.h"
 
 namespace p2p {
 namespace {
@@ -35,6 +37,8 @@ constexpr auto kFallbackAfter = std::chrono::seconds(15);
 
 // Nodes known from before that have not answered by then are all gone.
 constexpr auto kDhtBootstrapAfter = std::chrono::seconds(15);
+constexpr size_t kServingThreads = 4;
+constexpr size_t kMaxDownloadThreads = 4;
 constexpr std::chrono::seconds kMaxAnnounceWait{60};
 constexpr auto kDhtProxyRetry = std::chrono::seconds(4);
 constexpr size_t kMaxNodesCalled = 50;
@@ -100,6 +104,13 @@ lt::session_params MakeParams(const SessionSettings& settings,
                           ? PayloadMode::kServe
                           : PayloadMode::kDownload;
     disk.files.max_open_files = MaxOpenPayloadFiles();
+    // Who serves waits for disks. Who downloads hashes and copies: half of the
+    // processors, the other half goes to the network.
+    disk.num_threads =
+        options.role == SessionRole::kSeed
+            ? kServingThreads
+            : std::clamp<size_t>(verify::AvailableProcessors() / 2, 1,
+                                 kMaxDownloadThreads);
     params.disk_io_constructor = MakeDiskIo(disk);
   }
   return params;
