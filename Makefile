@@ -42,3 +42,4 @@ uninstall:
 
 bench: build
 	@python3 tests/bench/rivals.py build/release/lodestone
+	@python3 tests/bench/fetch.py build/release/lodestone --mib 1024 --only lodestone,aria2

@@ -79,8 +79,9 @@ class GatheredPieces {
         completions_(completions),
         threads_(threads) {}
 
-  // Takes a copy of a block. True: there is more than the budget now, and who
-  // sent it should wait for WhenRelieved. Sets `error` if there is no memory.
+  // Takes a copy of a block. True: there is more than the budget now, or much
+  // on its way to the disk, and who sent it should wait for WhenRelieved. Sets
+  // `error` if there is no memory.
   bool Put(const StoragePtr& storage, const lt::peer_request& request,
            const char* bytes, lt::storage_error& error);
   // Runs `task` on the engine's thread once there is room again.

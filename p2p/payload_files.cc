@@ -228,38 +228,37 @@ void PayloadFiles::Write(lt::piece_index_t piece, int64_t offset,
     SetError(error, EROFS, lt::file_index_t(0), lt::operation_t::file_write);
     return;
   }
-  ForEachSlice(piece, offset, bytes.size(),
-               [&](const lt::file_slice& slice, size_t at, size_t size) {
-                 if (files_.pad_file_at(slice.file_index)) return true;
-                 std::span<const char> part = bytes.subspan(at, size);
-                 const bool parts = InParts(slice.file_index);
-                 const SharedFd fd = Open(
-                     parts ? lt::file_index_t(kPartsKey) : slice.file_index,
-                     true, error);
-                 if (fd == nullptr) {
-                   error.file(slice.file_index);
-                   return false;
-                 }
-                 int64_t to = slice.offset;
-                 if (parts) to += files_.file_offset(slice.file_index);
-                 const std::lock_guard turn(fd->writing);
-                 while (!part.empty()) {
-                   const size_t share = std::min(
-                       part.size(),
-                       kWriteBytes - static_cast<size_t>(to) % kWriteBytes);
-                   const ssize_t put =
-                       ::pwrite(fd->get(), part.data(), share, to);
-                   if (put < 0 && errno == EINTR) continue;
-                   if (put <= 0) {
-                     SetError(error, put == 0 ? EIO : errno, slice.file_index,
-                              lt::operation_t::file_write);
-                     return false;
-                   }
-                   part = part.subspan(static_cast<size_t>(put));
-                   to += put;
-                 }
-                 return true;
-               });
+  ForEachSlice(
+      piece, offset, bytes.size(),
+      [&](const lt::file_slice& slice, size_t at, size_t size) {
+        if (files_.pad_file_at(slice.file_index)) return true;
+        std::span<const char> part = bytes.subspan(at, size);
+        const bool parts = InParts(slice.file_index);
+        const SharedFd fd =
+            Open(parts ? lt::file_index_t(kPartsKey) : slice.file_index, true,
+                 error);
+        if (fd == nullptr) {
+          error.file(slice.file_index);
+          return false;
+        }
+        int64_t to = slice.offset;
+        if (parts) to += files_.file_offset(slice.file_index);
+        const std::lock_guard turn(fd->writing);
+        while (!part.empty()) {
+          const size_t share = std::min(
+              part.size(), kWriteBytes - static_cast<size_t>(to) % kWriteBytes);
+          const ssize_t put = ::pwrite(fd->get(), part.data(), share, to);
+          if (put < 0 && errno == EINTR) continue;
+          if (put <= 0) {
+            SetError(error, put == 0 ? EIO : errno, slice.file_index,
+                     lt::operation_t::file_write);
+            return false;
+          }
+          part = part.subspan(static_cast<size_t>(put));
+          to += put;
+        }
+        return true;
+      });
 }
 
 void PayloadFiles::Prepare(lt::storage_error& error) {

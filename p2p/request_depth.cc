@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstdint>
 #include <iterator>
-#include <libtorrent/bdecode.hpp>
 #include <libtorrent/bencode.hpp>
 #include <libtorrent/entry.hpp>
 #include <libtorrent/extensions.hpp>
@@ -15,12 +14,13 @@
 #include <utility>
 #include <vector>
 
+#include "p2p/piece_hashing.h"
+
 namespace p2p {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr double kBlockBytes = 16 << 10;
 // Up to here nobody asks for what another one asked for.
 constexpr int kFewPeers = 2;
 // What waits is sent within this time and two round trips, far less than the
@@ -72,9 +72,9 @@ class PeerDepth final : public lt::peer_plugin {
     // Of this second and the one before, whichever was better: a peer that
     // pauses is not held to it.
     const double rate = static_cast<double>(sent_bytes_) / seconds;
-    const int depth = RequestDepth(std::max(rate, last_rate_),
-                                   round_trip_s_.value_or(kUsualRoundTrip),
-                                   num_served);
+    const int depth =
+        RequestDepth(std::max(rate, last_rate_),
+                     round_trip_s_.value_or(kUsualRoundTrip), num_served);
     last_rate_ = rate;
     sent_bytes_ = 0;
     if (told_ == 0) return;  // it knows no extensions, or is gone
@@ -100,15 +100,15 @@ class PeerDepth final : public lt::peer_plugin {
     const std::chrono::duration<double> passed =
         SteadyClock::now() - *waits_since_;
     waits_since_.reset();
-    round_trip_s_ = std::min(round_trip_s_.value_or(kLongestRoundTrip),
-                             passed.count());
+    round_trip_s_ =
+        std::min(round_trip_s_.value_or(kLongestRoundTrip), passed.count());
   }
 
   lt::peer_connection_handle peer_;
   lt::entry messages_;
   std::optional<SteadyClock::time_point> waits_since_;
   std::optional<double> round_trip_s_;  // the shortest one seen
-  int64_t sent_bytes_ = 0;  // since the last review
+  int64_t sent_bytes_ = 0;              // since the last review
   double last_rate_ = 0;
   int told_ = 0;
 };
@@ -117,8 +117,8 @@ class Depths final : public lt::plugin,
                      public std::enable_shared_from_this<Depths> {
  public:
   lt::feature_flags_t implemented_features() override { return tick_feature; }
-  std::shared_ptr<lt::torrent_plugin> new_torrent(
-      const lt::torrent_handle&, lt::client_data_t) override;
+  std::shared_ptr<lt::torrent_plugin> new_torrent(const lt::torrent_handle&,
+                                                  lt::client_data_t) override;
 
   std::shared_ptr<lt::peer_plugin> Add(const lt::peer_connection_handle& peer) {
     if (peer.type() != lt::connection_type::bittorrent) return nullptr;
@@ -175,9 +175,8 @@ std::shared_ptr<lt::torrent_plugin> Depths::new_torrent(
 int RequestDepth(double bytes_per_s, double round_trip_s, int num_served) {
   if (num_served <= kFewPeers) return kMost;
   const double seconds = kSecondsAhead + kRoundTripsAhead * round_trip_s;
-  const double depth = bytes_per_s * seconds / kBlockBytes;
-  return static_cast<int>(
-      std::clamp(depth, double{kLeast}, double{kMost}));
+  const double depth = bytes_per_s * seconds / double{kBlockBytes};
+  return static_cast<int>(std::clamp(depth, double{kLeast}, double{kMost}));
 }
 
 std::shared_ptr<lt::plugin> MakeRequestDepthPlugin() {

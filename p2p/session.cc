@@ -37,11 +37,13 @@ constexpr auto kFallbackAfter = std::chrono::seconds(15);
 
 // Nodes known from before that have not answered by then are all gone.
 constexpr auto kDhtBootstrapAfter = std::chrono::seconds(15);
-constexpr size_t kServingThreads = 4;
-constexpr size_t kMaxDownloadThreads = 4;
-constexpr std::chrono::seconds kMaxAnnounceWait{60};
 constexpr auto kDhtProxyRetry = std::chrono::seconds(4);
 constexpr size_t kMaxNodesCalled = 50;
+
+// Of the disk layer. Who serves waits for disks. Who downloads hashes and
+// copies: half of the processors, the other half goes to the network.
+constexpr size_t kServingThreads = 4;
+constexpr size_t kMaxDownloadThreads = 4;
 
 bool HasNodes(const lt::dht::dht_state& state) {
   return !state.nodes.empty() || !state.nodes6.empty();
@@ -104,8 +106,6 @@ lt::session_params MakeParams(const SessionSettings& settings,
                           ? PayloadMode::kServe
                           : PayloadMode::kDownload;
     disk.files.max_open_files = MaxOpenPayloadFiles();
-    // Who serves waits for disks. Who downloads hashes and copies: half of the
-    // processors, the other half goes to the network.
     disk.num_threads =
         options.role == SessionRole::kSeed
             ? kServingThreads
@@ -205,7 +205,10 @@ Result<bool> Session::Start(const SessionOptions& options, uint16_t port) {
     if (settings_.enable_pex) {
       engine_->add_extension(&lt::create_ut_pex_plugin);
     }
-    engine_->add_extension(MakeRequestDepthPlugin());
+    // Metadata alone is served on no request of this kind.
+    if (options.role != SessionRole::kMetadata) {
+      engine_->add_extension(MakeRequestDepthPlugin());
+    }
     ApplyLimitsToAll(*engine_);
     // Answered by the engine's thread after it opened its sockets, so their
     // alerts are there now.
@@ -347,37 +350,9 @@ const std::vector<lt::alert*>& Session::Wait(
     }
     trace_.OnAlert(*alert, sink_);
     dialer_.OnAlert(*alert);
-    if (settings_.proxy.is_set()) NoteLostAnnounce(*alert);
+    if (settings_.proxy.is_set()) lost_announces_.OnAlert(*alert);
   }
   return alerts_;
-}
-
-// What the library says where it has no relay to send a datagram by. It would
-// ask again after a quarter of a minute, and a relay opens within moments.
-void Session::NoteLostAnnounce(const lt::alert& alert) {
-  const auto* failed = lt::alert_cast<lt::tracker_error_alert>(&alert);
-  if (failed == nullptr ||
-      failed->error != boost::system::errc::permission_denied) {
-    return;
-  }
-  if (lost_announces_.empty()) {
-    announce_due_ = std::chrono::steady_clock::now() + announce_wait_;
-    announce_wait_ = std::min(announce_wait_ * 2, kMaxAnnounceWait);
-  }
-  lost_announces_.push_back({failed->handle, failed->tracker_url()});
-}
-
-void Session::RepeatLostAnnounces() {
-  for (const LostAnnounce& lost : std::exchange(lost_announces_, {})) {
-    static_cast<void>(Guarded("announce", [&] {
-      const auto trackers = lost.torrent.trackers();
-      for (size_t i = 0; i < trackers.size(); ++i) {
-        if (trackers[i].url != lost.url) continue;
-        lost.torrent.force_reannounce(
-            0, static_cast<int>(i), lt::torrent_handle::ignore_min_interval);
-      }
-    }));
-  }
 }
 
 void Session::Tend(const lt::torrent_handle& torrent) {
@@ -390,7 +365,7 @@ void Session::Tend(const lt::torrent_handle& torrent) {
 void Session::TendAll(const std::vector<lt::torrent_handle>& torrents) {
   const auto now = std::chrono::steady_clock::now();
   dialer_.Dial(torrents, now);
-  if (!lost_announces_.empty() && now >= announce_due_) RepeatLostAnnounces();
+  lost_announces_.Repeat(now);
   if (now >= next_stats_) {
     next_stats_ = now + std::chrono::seconds(2);
     engine_->post_session_stats();

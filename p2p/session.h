@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "p2p/events.h"
+#include "p2p/lost_announces.h"
 #include "p2p/lt_bridge.h"
 #include "p2p/swarm_trace.h"
 #include "p2p/web_seeds.h"
@@ -89,8 +90,6 @@ class Session {
   void FollowSchedule();
   void AddFallback(const lt::torrent_handle& torrent);
   void Bootstrap();
-  void NoteLostAnnounce(const lt::alert& alert);
-  void RepeatLostAnnounces();
 
   SessionSettings settings_;
   TransferSink& sink_;  // outlives this
@@ -112,14 +111,7 @@ class Session {
   // The DHT began with nodes known from before, without the well-known ones.
   bool dht_is_warm_ = false;
   std::chrono::steady_clock::time_point bootstrap_due_{};
-  // Announces that a proxy's relay for datagrams was not open for.
-  struct LostAnnounce {
-    lt::torrent_handle torrent;
-    std::string url;
-  };
-  std::vector<LostAnnounce> lost_announces_;
-  std::chrono::steady_clock::time_point announce_due_{};
-  std::chrono::seconds announce_wait_{1};
+  LostAnnounces lost_announces_;
 };
 
 }  // namespace p2p

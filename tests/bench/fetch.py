@@ -25,6 +25,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ADDRESS = "198.18.0.1"  # of the range for benchmarks (RFC 2544)
@@ -81,7 +82,8 @@ class Bench:
     def start_seeder(self):
         announce = f"http://{ADDRESS}:{TRACKER_PORT}/announce"
         subprocess.run([self.binary, "publish", self.payload, "-o",
-                        self.torrent, "--format", "v1", "--tracker", announce],
+                        self.torrent, "--format", "v1", "--tracker", announce,
+                        "--quiet"],
                        check=True, env=self.env, stdout=subprocess.DEVNULL)
         self._until_listening(["tracker", "--listen", ADDRESS, "--port",
                                TRACKER_PORT, "--json"])
@@ -96,14 +98,16 @@ class Bench:
         self.processes.append(process)
         for line in process.stdout:
             event = json.loads(line)
-            if event["type"] == "listen":
-                return event["endpoint"]
+            if event["type"] != "listen":
+                continue
+            # Or its reports would fill the pipe and it would wait.
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            return event["endpoint"]
         raise SystemExit(f"lodestone {arguments[0]} did not start")
 
     def close(self):
         for process in self.processes:
             process.terminate()
-            process.stdout.close()
             process.wait()
 
     def run(self, client, measured):

@@ -9,7 +9,6 @@
 // if a piece is missing or bad, 2 for anything else. Opens no port.
 #include <chrono>
 #include <cstdio>
-#include <exception>
 #include <libtorrent/add_torrent_params.hpp>
 #include <libtorrent/alert_types.hpp>
 #include <libtorrent/session.hpp>
@@ -20,45 +19,24 @@
 #include <libtorrent/torrent_status.hpp>
 #include <memory>
 #include <string>
-#include <vector>
+
+#include "tests/bench/lt_client.h"
 
 namespace {
 
 int Recheck(const std::string& torrent, const std::string& folder) {
-  lt::settings_pack settings;
-  // The network is not what is measured; all else stays as it is.
-  settings.set_str(lt::settings_pack::listen_interfaces, "");
-  settings.set_bool(lt::settings_pack::enable_dht, false);
-  settings.set_bool(lt::settings_pack::enable_lsd, false);
-  settings.set_bool(lt::settings_pack::enable_upnp, false);
-  settings.set_bool(lt::settings_pack::enable_natpmp, false);
-  settings.set_int(lt::settings_pack::alert_mask,
-                   lt::alert_category::status | lt::alert_category::error);
-  lt::session session((lt::session_params(settings)));
+  lt::session session((lt::session_params(bench::Settings(""))));
   lt::add_torrent_params params;
   params.ti = std::make_shared<lt::torrent_info>(torrent);
   params.save_path = folder;
   params.flags = lt::torrent_flags::stop_when_ready;
   const auto start = std::chrono::steady_clock::now();
   const lt::torrent_handle handle = session.add_torrent(params);
-  while (true) {
-    session.wait_for_alert(lt::seconds(1));
-    std::vector<lt::alert*> alerts;
-    session.pop_alerts(&alerts);
-    for (const lt::alert* alert : alerts) {
-      if (lt::alert_cast<lt::torrent_error_alert>(alert) != nullptr ||
-          lt::alert_cast<lt::file_error_alert>(alert) != nullptr) {
-        std::fprintf(stderr, "%s\n", alert->message().c_str());
-        return 2;
-      }
-      if (lt::alert_cast<lt::torrent_checked_alert>(alert) == nullptr) continue;
-      const std::chrono::duration<double> elapsed =
-          std::chrono::steady_clock::now() - start;
-      std::printf("%.4f\n", elapsed.count());
-      const lt::torrent_status status = handle.status();
-      return status.is_seeding ? 0 : 1;
-    }
-  }
+  if (!bench::WaitFor<lt::torrent_checked_alert>(session)) return 2;
+  const std::chrono::duration<double> elapsed =
+      std::chrono::steady_clock::now() - start;
+  std::printf("%.4f\n", elapsed.count());
+  return handle.status().is_seeding ? 0 : 1;
 }
 
 }  // namespace
@@ -68,10 +46,5 @@ int main(int argc, char** argv) {
     std::fputs("usage: lt_recheck FILE.torrent FOLDER\n", stderr);
     return 2;
   }
-  try {
-    return Recheck(argv[1], argv[2]);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return 2;
-  }
+  return bench::Run([&] { return Recheck(argv[1], argv[2]); });
 }

@@ -4,14 +4,13 @@
 
     tests/bench/rivals.py LODESTONE_BINARY [--mib 1024] [--rounds 5]
 
-fetch    one seeder (lodestone seed) on loopback; `get --raw` against aria2c
 check    `verify --level checksums` of a folder with an md5 list, against
          md5sum and sha256sum of the same files one after the other
 Prints a line per measurement: medians of whole-process wall seconds and the
-ratio of the medians. Works in a temporary folder that it removes.
+ratio of the medians. Works in a temporary folder that it removes. Fetching is
+measured by fetch.py.
 """
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -76,70 +75,8 @@ def main():
             arguments.rounds, lambda: timed(check, env=environment),
             lambda: timed(["md5sum", *files]) + timed(["sha256sum", *files]))
         report("check", size, ours, theirs, "md5sum; sha256sum")
-
-        torrent = os.path.join(top, "payload.torrent")
-        whitelist = publish(top, torrent, binary, environment)
-        tracker = subprocess.Popen(
-            ["opentracker", "-i", "127.0.0.1", "-p", "6969", "-w",
-             whitelist],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=top)
-        seeder = subprocess.Popen(
-            [binary, "seed", folder, "--torrent", torrent, "--listen",
-             "127.0.0.1", "--port", "0", "--no-dht", "--no-lsd",
-             "--allow-local", "--json"],
-            stdout=subprocess.PIPE, text=True, env=environment)
-        try:
-            endpoint = None
-            for line in seeder.stdout:
-                event = json.loads(line)
-                if event["type"] == "listen":
-                    endpoint = event["endpoint"]
-                    break
-
-            def get():
-                out = tempfile.mkdtemp(dir=top)
-                seconds = timed([binary, "get", torrent, "--output", out,
-                                 "--raw", "--peer", endpoint, "--listen",
-                                 "127.0.0.1", "--no-dht", "--no-lsd"],
-                                env={**environment,
-                                     "XDG_DATA_HOME": out + "/data"})
-                shutil.rmtree(out)
-                return seconds
-
-            def aria2():
-                out = tempfile.mkdtemp(dir=top)
-                seconds = timed(["aria2c", "--dir", out, "--seed-time=0",
-                                 "--enable-dht=false", "--bt-enable-lpd=false",
-                                 "--file-allocation=none", "--quiet", torrent])
-                shutil.rmtree(out)
-                return seconds
-
-            ours, theirs = alternate(arguments.rounds, get, aria2)
-            report("fetch", size, ours, theirs, "aria2c")
-            print("         (lodestone's time includes reading all files again "
-                  "for pieces, sha256 and md5)")
-        finally:
-            seeder.terminate()
-            seeder.wait()
-            tracker.terminate()
-            tracker.wait()
     finally:
         shutil.rmtree(top)
-
-
-def publish(top, torrent, binary, environment):
-    """Writes the torrent, and the list of info-hashes without which Debian's
-    opentracker serves nobody; returns the list's path."""
-    events = subprocess.run(
-        [binary, "publish", os.path.join(top, "payload"), "-o", torrent,
-         "--tracker", "http://127.0.0.1:6969/announce", "--json"],
-        check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
-    result = json.loads(events.splitlines()[-1])
-    path = os.path.join(top, "whitelist")
-    with open(path, "w", encoding="ascii") as file:
-        file.write(result["summary"]["info_hash_v1"] + "\n")
-    os.chmod(top, 0o755)
-    return path
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ Metainfo MakeModel() {
   metainfo.name = "model";
   metainfo.piece_length = kLength;
   metainfo.files.push_back({"config.json", kLength, false, {}, 0});
-  metainfo.files.push_back({"weights.bin", kWeightPieces * kLength, false, {}, kLength});
+  metainfo.files.push_back(
+      {"weights.bin", kWeightPieces * kLength, false, {}, kLength});
   metainfo.files.push_back(
       {"tokenizer.model", kLength, false, {}, kLast * kLength});
   return metainfo;
@@ -43,7 +44,8 @@ p2p::SelectionRequest WeightsAlone() {
   return request;
 }
 
-PieceSet Pieces(std::initializer_list<size_t> which, size_t count = kNumPieces) {
+PieceSet Pieces(std::initializer_list<size_t> which,
+                size_t count = kNumPieces) {
   PieceSet pieces(count, false);
   for (const size_t piece : which) pieces[piece] = true;
   return pieces;

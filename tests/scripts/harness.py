@@ -322,6 +322,17 @@ class Seeder:
         return run.result["summary"]["uploaded_bytes"]
 
 
+def receive(peer, count):
+    """Exactly that many bytes; EOFError if the other side ends before."""
+    data = b""
+    while len(data) < count:
+        part = peer.recv(count - len(data))
+        if not part:
+            raise EOFError
+        data += part
+    return data
+
+
 class Box:
     """A test's folder and all that it starts."""
 

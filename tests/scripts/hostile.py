@@ -137,12 +137,13 @@ def bencode(value):
 
 def bdecode(data):
     """One value that fills `data`; strings as bytes."""
-    value, end = _bdecode(data, 0)
+    value, end = bdecode_prefix(data, 0)
     assert end == len(data), "bytes behind the value"
     return value
 
 
-def _bdecode(data, at):
+def bdecode_prefix(data, at):
+    """The value that begins at `at`, and where it ends."""
     kind = data[at:at + 1]
     if kind == b"i":
         end = data.index(b"e", at)
@@ -151,15 +152,15 @@ def _bdecode(data, at):
         items = []
         at += 1
         while data[at:at + 1] != b"e":
-            item, at = _bdecode(data, at)
+            item, at = bdecode_prefix(data, at)
             items.append(item)
         return items, at + 1
     if kind == b"d":
         items = {}
         at += 1
         while data[at:at + 1] != b"e":
-            key, at = _bdecode(data, at)
-            items[key], at = _bdecode(data, at)
+            key, at = bdecode_prefix(data, at)
+            items[key], at = bdecode_prefix(data, at)
         return items, at + 1
     colon = data.index(b":", at)
     end = colon + 1 + int(data[at:colon])

@@ -8,49 +8,17 @@ import socket
 import struct
 import threading
 
+from harness import receive
+from hostile import bdecode, bdecode_prefix, bencode
+
 BLOCK = 16384
-
-
-def bencode(value):
-    if isinstance(value, int):
-        return b"i%de" % value
-    if isinstance(value, str):
-        value = value.encode()
-    if isinstance(value, bytes):
-        return b"%d:%s" % (len(value), value)
-    if isinstance(value, list):
-        return b"l" + b"".join(map(bencode, value)) + b"e"
-    items = sorted((key.encode() if isinstance(key, str) else key, item)
-                   for key, item in value.items())
-    return b"d" + b"".join(bencode(key) + bencode(item)
-                           for key, item in items) + b"e"
-
-
-def bdecode(data, at=0):
-    """A value and where the next one begins."""
-    head = data[at:at + 1]
-    if head == b"i":
-        end = data.index(b"e", at)
-        return int(data[at + 1:end]), end + 1
-    if head in (b"l", b"d"):
-        values = []
-        at += 1
-        while data[at:at + 1] != b"e":
-            value, at = bdecode(data, at)
-            values.append(value)
-        if head == b"l":
-            return values, at + 1
-        return dict(zip(values[::2], values[1::2])), at + 1
-    colon = data.index(b":", at)
-    end = colon + 1 + int(data[at:colon])
-    return data[colon + 1:end], end
 
 
 class Torrent:
     """A .torrent file and its payload as one string of bytes, pads included."""
 
     def __init__(self, torrent_bytes, folder):
-        self.info = bdecode(torrent_bytes)[0][b"info"]
+        self.info = bdecode(torrent_bytes)[b"info"]
         # Canonical on both sides, so that this is the text it came from.
         self.info_bytes = bencode(self.info)
         self.info_hash = hashlib.sha1(self.info_bytes).digest()
@@ -68,6 +36,10 @@ class Torrent:
         self.payload = b"".join(parts)
         self.piece_length = self.info[b"piece length"]
         self.num_pieces = len(self.info[b"pieces"]) // 20
+
+
+def send(peer, kind, body=b""):
+    peer.sendall(struct.pack(">IB", 1 + len(body), kind) + body)
 
 
 def wrong(block):
@@ -139,22 +111,8 @@ class LyingPeer:
         except (OSError, EOFError, ValueError, IndexError, struct.error):
             pass  # it had enough of us
 
-    @staticmethod
-    def _read(peer, count):
-        data = b""
-        while len(data) < count:
-            part = peer.recv(count - len(data))
-            if not part:
-                raise EOFError
-            data += part
-        return data
-
-    @staticmethod
-    def _send(peer, kind, body=b""):
-        peer.sendall(struct.pack(">IB", 1 + len(body), kind) + body)
-
     def _talk(self, peer):
-        hello = self._read(peer, 68)
+        hello = receive(peer, 68)
         if hello[1:20] != b"BitTorrent protocol":
             return
         reserved = bytearray(8)
@@ -168,31 +126,31 @@ class LyingPeer:
             size -= 7
         elif self.lie == "metadata-huge":
             size = 30_000_000
-        self._send(peer, 20, b"\0" + bencode(
+        send(peer, 20, b"\0" + bencode(
             {"m": {"ut_metadata": 3}, "metadata_size": size, "reqq": 500}))
         if self.lie == "oversize":
             peer.sendall(struct.pack(">IB", 0x7fffffff, 7) + bytes(1 << 20))
         elif self.lie == "bad-extended":
             for junk in _EXTENDED_JUNK:
-                self._send(peer, 20, b"\0" + junk)
+                send(peer, 20, b"\0" + junk)
             for junk in _METADATA_JUNK:
-                self._send(peer, 20, b"\2" + junk)
+                send(peer, 20, b"\2" + junk)
         bits = bytearray(b"\xff" * ((self.torrent.num_pieces + 7) // 8))
         if self.torrent.num_pieces % 8:
             bits[-1] = 0xff << 8 - self.torrent.num_pieces % 8 & 0xff
-        self._send(peer, 5, bytes(bits))
-        self._send(peer, 1)
+        send(peer, 5, bytes(bits))
+        send(peer, 1)
         metadata_id = 0
         while True:
-            length, = struct.unpack(">I", self._read(peer, 4))
-            message = self._read(peer, length)
+            length, = struct.unpack(">I", receive(peer, 4))
+            message = receive(peer, length)
             if not message:
                 continue
             if message[0] == 20 and message[1] == 0:
-                theirs = bdecode(message, 2)[0]
+                theirs = bdecode_prefix(message, 2)[0]
                 metadata_id = theirs.get(b"m", {}).get(b"ut_metadata", 0)
             elif message[0] == 20 and message[1] == 3:
-                self._metadata(peer, metadata_id, bdecode(message, 2)[0])
+                self._metadata(peer, metadata_id, bdecode_prefix(message, 2)[0])
             elif message[0] == 6:
                 self._block(peer, *struct.unpack(">III", message[1:13]))
 
@@ -210,7 +168,7 @@ class LyingPeer:
         elif self.lie == "metadata-huge":
             info = bytes(30_000_000)
         part = info[index * BLOCK:(index + 1) * BLOCK]
-        self._send(peer, 20, bytes([metadata_id]) + bencode(
+        send(peer, 20, bytes([metadata_id]) + bencode(
             {"msg_type": 1, "piece": index, "total_size": len(info)}) + part)
 
     def _block(self, peer, index, begin, length):
@@ -231,4 +189,4 @@ class LyingPeer:
             block += bytes(7)
         self.blocks += 1
         self.lies += block != true or self.lie == "wrong-index"
-        self._send(peer, 7, struct.pack(">II", index, begin) + block)
+        send(peer, 7, struct.pack(">II", index, begin) + block)

@@ -6,7 +6,8 @@ import random
 
 from harness import (check, contains, equal, main, read, same_tree, wait_until,
                      write)
-from lying_peer import BLOCK_LIES, LyingPeer, Torrent, bdecode, bencode
+from hostile import bdecode, bencode
+from lying_peer import BLOCK_LIES, LyingPeer, Torrent
 
 PIECE = 65536
 MIB = 1 << 20
@@ -113,7 +114,7 @@ def hybrid_of_two_minds(box, fetch, torrents):
     info = dict(torrents["hybrid"].info)
     info[b"file tree"] = other_torrents["hybrid"].info[b"file tree"]
     whole = {"info": info, "piece layers":
-             bdecode(read(box.path("other-hybrid.torrent")))[0]
+             bdecode(read(box.path("other-hybrid.torrent")))
              [b"piece layers"]}
     path = write(box.path("two-minds.torrent"), bencode(whole))
     torrent = Torrent(read(path), fetch.origin)

@@ -6,15 +6,7 @@ import socket
 import struct
 import threading
 
-
-def _receive(peer, count):
-    data = b""
-    while len(data) < count:
-        part = peer.recv(count - len(data))
-        if not part:
-            raise EOFError
-        data += part
-    return data
+from harness import receive
 
 
 def _address(kind, read, names):
@@ -65,11 +57,11 @@ class SocksRelay:
                 pass
 
     def _talk(self, peer):
-        methods = _receive(peer, 2)[1]
-        _receive(peer, methods)
+        methods = receive(peer, 2)[1]
+        receive(peer, methods)
         peer.sendall(b"\5\0")
-        _, command, _, kind = _receive(peer, 4)
-        target = _address(kind, lambda n: _receive(peer, n), self._names)
+        _, command, _, kind = receive(peer, 4)
+        target = _address(kind, lambda n: receive(peer, n), self._names)
         if command == 3:
             peer.sendall(self._reply)
             peer.recv(1)  # it lasts as long as this connection

@@ -6,8 +6,8 @@ import random
 
 from harness import (LOCAL, check, contains, equal, main, read, same_tree,
                      write)
+from hostile import bdecode, bencode
 from hostile_web import HostileWeb
-from lying_peer import bdecode, bencode
 
 PIECE = 65536
 # More than is ever asked for at once.
@@ -134,7 +134,7 @@ def only_bad(fetch, web, torrent):
 def from_torrent(box, fetch, web, torrent):
     """A stranger's torrent names a local server: it is not asked (A8, B5); a
     user who says so may ask it."""
-    whole = bdecode(read(torrent))[0]
+    whole = bdecode(read(torrent))
     whole[b"url-list"] = [web.elsewhere.url("good").encode()]
     hostile = write(box.path("hostile.torrent"), bencode(whole))
     web.elsewhere.requests.clear()
@@ -147,7 +147,7 @@ def from_torrent(box, fetch, web, torrent):
 def again(box, web, torrent, origin):
     """A web seed that failed in one run is tried again in the next, from our
     own record."""
-    whole = bdecode(read(torrent))[0]
+    whole = bdecode(read(torrent))
     whole[b"url-list"] = [web.url("missing").encode()]
     named = write(box.path("named.torrent"), bencode(whole))
     output = box.path("again")

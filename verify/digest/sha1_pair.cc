@@ -3,7 +3,6 @@
 // Architectures Software Developer's Manual, volume 2, SHA1RNDS4 to SHA1MSG2.
 #include "verify/digest/sha1_pair.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <utility>
 
@@ -15,8 +14,8 @@
 namespace verify {
 namespace {
 
-constexpr std::array<uint32_t, 5> kInitial = {
-    0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
+constexpr Sha1State kInitial = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476,
+                                0xc3d2e1f0};
 
 #if defined(__x86_64__)
 
@@ -69,16 +68,14 @@ LODESTONE_SHA_INLINE void AllSteps(Lane& first, Lane& second,
   ((Step<kStep>(first), Step<kStep>(second)), ...);
 }
 
-LODESTONE_SHA_INLINE void ToLane(const std::array<uint32_t, 5>& state,
-                                 Lane& lane) {
-  lane.abcd = _mm_set_epi32(
-      static_cast<int>(state[0]), static_cast<int>(state[1]),
-      static_cast<int>(state[2]), static_cast<int>(state[3]));
+LODESTONE_SHA_INLINE void ToLane(const Sha1State& state, Lane& lane) {
+  lane.abcd =
+      _mm_set_epi32(static_cast<int>(state[0]), static_cast<int>(state[1]),
+                    static_cast<int>(state[2]), static_cast<int>(state[3]));
   lane.e = _mm_set_epi32(static_cast<int>(state[4]), 0, 0, 0);
 }
 
-LODESTONE_SHA_INLINE void ToState(const Lane& lane,
-                                  std::array<uint32_t, 5>& state) {
+LODESTONE_SHA_INLINE void ToState(const Lane& lane, Sha1State& state) {
   state[0] = static_cast<uint32_t>(_mm_extract_epi32(lane.abcd, 3));
   state[1] = static_cast<uint32_t>(_mm_extract_epi32(lane.abcd, 2));
   state[2] = static_cast<uint32_t>(_mm_extract_epi32(lane.abcd, 1));
@@ -93,9 +90,9 @@ LODESTONE_SHA_INLINE void AddBack(Lane& lane, __m128i abcd, __m128i e) {
   lane.abcd = _mm_add_epi32(lane.abcd, abcd);
 }
 
-LODESTONE_SHA_TARGET void Compress(
-    std::array<std::array<uint32_t, 5>, 2>& states, const std::byte* first,
-    const std::byte* second, size_t num_blocks) {
+LODESTONE_SHA_TARGET void Compress(std::array<Sha1State, 2>& states,
+                                   const std::byte* first,
+                                   const std::byte* second, size_t num_blocks) {
   Lane a;
   Lane b;
   ToLane(states[0], a);
@@ -132,8 +129,8 @@ bool HasShaExtensions() {
 
 #else
 
-void Compress(std::array<std::array<uint32_t, 5>, 2>&, const std::byte*,
-              const std::byte*, size_t) {
+void Compress(std::array<Sha1State, 2>&, const std::byte*, const std::byte*,
+              size_t) {
   std::abort();
 }
 
@@ -154,8 +151,7 @@ void Sha1Pair::Reset() {
 }
 
 void Sha1Pair::Update(ByteSpan first, ByteSpan second) {
-  if (first.size() != second.size() ||
-      first.size() % kSha1BlockBytes != 0) {
+  if (first.size() != second.size() || first.size() % kSha1BlockBytes != 0) {
     std::abort();
   }
   Compress(states_, first.data(), second.data(),

@@ -15,6 +15,7 @@
 namespace verify {
 
 inline constexpr size_t kSha1BlockBytes = 64;
+using Sha1State = std::array<uint32_t, 5>;
 
 // Two running digests of messages of the same length. Thread-compatible. Only
 // where Supported().
@@ -32,8 +33,7 @@ class Sha1Pair {
   void Reset();
 
  private:
-  using State = std::array<uint32_t, 5>;
-  std::array<State, 2> states_;
+  std::array<Sha1State, 2> states_;
   uint64_t size_bytes_ = 0;  // of each
 };
 

@@ -197,9 +197,9 @@ TEST(HashEngineTest, NamesTheBadPieces) {
   EXPECT_EQ(outcome->bad_pieces, (std::vector<uint32_t>{0, 4, 9}));
 }
 
-// With nothing else wanted they are hashed two by two. 98,304 is no power of
-// two and no multiple of a block's half; the second file's first whole piece is
-// number 4, and seven of them leave one alone.
+// With nothing else wanted they are hashed two by two, where their length is a
+// multiple of 64 (100,000 is none). 98,304 is no power of two and no divisor of
+// the buffer; of 98,304 and 16,384 a shorter last one is left alone.
 TEST(HashEngineTest, PiecesAloneAreRightAndNamed) {
   for (const uint64_t length : {uint64_t{98'304}, uint64_t{100'000},
                                 uint64_t{16'384}, uint64_t{kMiB}}) {

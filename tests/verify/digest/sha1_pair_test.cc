@@ -39,8 +39,8 @@ TEST_F(Sha1PairTest, OfNothing) {
 
 TEST_F(Sha1PairTest, KeepsTheLanesApartAndStartsAnew) {
   Sha1Pair pair;
-  for (const size_t size : {size_t{64}, size_t{128}, size_t{4096},
-                            size_t{64 * 1001}}) {
+  for (const size_t size :
+       {size_t{64}, size_t{128}, size_t{4096}, size_t{64 * 1001}}) {
     const std::string first = Content(size, 1);
     const std::string second = Content(size, 2);
     // In two parts, and with bytes before that are forgotten.
