@@ -57,6 +57,8 @@ ExitCode ExitCodeFor(const verify::Error& error) {
       return ExitCode::kMalformed;
     case ErrorCode::kMismatch:
       return ExitCode::kMismatch;
+    case ErrorCode::kUntrusted:
+      return ExitCode::kUntrusted;
     case ErrorCode::kUnsupported:
       return ExitCode::kUnsupported;
     case ErrorCode::kCancelled:

@@ -23,6 +23,8 @@ std::string_view ErrorCodeName(ErrorCode code) {
       return "corrupt";
     case ErrorCode::kMismatch:
       return "mismatch";
+    case ErrorCode::kUntrusted:
+      return "untrusted";
     case ErrorCode::kUnsupported:
       return "unsupported";
     case ErrorCode::kLimit:

@@ -23,6 +23,7 @@ enum class ErrorCode {
   kIo,               // open, read, write, space or permission
   kCorrupt,          // malformed or unsafe content
   kMismatch,         // well formed, but not what was published
+  kUntrusted,        // a signature: broken, missing, or by a key not trusted
   kUnsupported,      // well formed, but not implemented
   kLimit,            // content beyond a stated limit
   kCancelled,        // the caller asked to stop

@@ -359,6 +359,8 @@ std::string_view SumAlgorithmName(SumAlgorithm algorithm) {
       return "sha256";
     case SumAlgorithm::kSha384:
       return "sha384";
+    case SumAlgorithm::kBlake2b:
+      return "blake2b";
     case SumAlgorithm::kSha512:
       return "sha512";
   }

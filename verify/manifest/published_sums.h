@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,8 +17,9 @@
 
 namespace verify {
 
-// Told from the length of the digest.
-enum class SumAlgorithm { kMd5, kSha1, kSha256, kSha384, kSha512 };
+// Told from the length of the digest; BLAKE2b-512 is as long as SHA-512 and is
+// told from the name of the list (B2SUMS, *.b2) or of the line (BSD form).
+enum class SumAlgorithm { kMd5, kSha1, kSha256, kSha384, kSha512, kBlake2b };
 std::string_view SumAlgorithmName(SumAlgorithm algorithm);  // "md5"
 
 struct PublishedSum {
@@ -27,6 +29,8 @@ struct PublishedSum {
   SumAlgorithm algorithm = SumAlgorithm::kMd5;
   std::vector<std::byte> digest;
   std::string list;  // file name of the list that says so
+  // Where the list states it (a manifest, a Git LFS pointer).
+  std::optional<uint64_t> size_bytes = std::nullopt;
 
   bool operator==(const PublishedSum&) const = default;
 };
