@@ -10,16 +10,27 @@
 
 #include "p2p/metainfo_reader.h"
 #include "p2p/notes.h"
-#include "p2p/path_policy.h"
+#include "verify/base/path_policy.h"
 #include "verify/base/text.h"
 
 namespace p2p {
 namespace {
 
 using verify::CheckedAdd;
+using verify::CheckPart;
 using verify::ErrorCode;
 using verify::EscapeForTerminal;
 using verify::Fail;
+using verify::kMaxPathBytes;
+using verify::kMaxPathDepth;
+using verify::kNameAlteredId;
+using verify::kNameCollisionId;
+using verify::kPadId;
+using verify::kPathId;
+using verify::kSymlinkId;
+using verify::PathSet;
+using verify::PortabilityProblem;
+using verify::ProblemList;
 using verify::Result;
 using verify::StrCat;
 

@@ -10,7 +10,7 @@
 
 #include "p2p/metainfo.h"
 #include "p2p/notes.h"
-#include "p2p/path_policy.h"
+#include "verify/base/path_policy.h"
 #include "verify/base/text.h"
 
 namespace p2p {
@@ -18,10 +18,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
+using verify::CheckPart;
 using verify::ErrorCode;
 using verify::EscapeForTerminal;
 using verify::Fail;
 using verify::FileIdentity;
+using verify::kMaxPathBytes;
+using verify::kMaxPathDepth;
+using verify::kNameCollisionId;
+using verify::kPathId;
+using verify::kSymlinkId;
+using verify::PathSet;
+using verify::ProblemList;
 using verify::Result;
 using verify::StrCat;
 

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "p2p/path_policy.h"
+#include "verify/base/path_policy.h"
 
 #include <algorithm>
 #include <array>
 #include <limits>
 
-#include "p2p/name_folding.h"
+#include "verify/base/name_folding.h"
 #include "verify/base/text.h"
 
-namespace p2p {
+namespace verify {
 namespace {
-
-using verify::EscapeForTerminal;
-using verify::StrCat;
 
 constexpr size_t kNamedProblems = 20;
 
@@ -22,7 +19,7 @@ bool IsAsciiLetter(char c) {
 
 // CON, NUL, COM1 and so on, whatever follows the first dot.
 bool IsReservedOnWindows(std::string_view part) {
-  std::string stem = verify::AsciiLower(part.substr(0, part.find('.')));
+  std::string stem = AsciiLower(part.substr(0, part.find('.')));
   while (stem.ends_with(' ')) stem.pop_back();
   constexpr std::array<std::string_view, 6> kNames = {
       "con", "prn", "aux", "nul", "conin$", "conout$"};
@@ -61,7 +58,7 @@ std::optional<NameProblem> CheckPart(std::string_view part) {
   if (part.size() >= 2 && part[1] == ':' && IsAsciiLetter(part[0])) {
     return NameProblem{kPathId, "a drive"};
   }
-  if (!verify::IsValidUtf8(part)) {
+  if (!IsValidUtf8(part)) {
     return NameProblem{kNameAlteredId, "bytes that are not UTF-8"};
   }
   // The list of characters that deceive is kept in one place.
@@ -72,6 +69,28 @@ std::optional<NameProblem> CheckPart(std::string_view part) {
     return NameProblem{kNameAlteredId,
                        StrCat("a part of ", part.size(), " bytes, at most ",
                               kMaxPartBytes, " are allowed")};
+  }
+  return std::nullopt;
+}
+
+std::optional<NameProblem> CheckPath(std::string_view path,
+                                     std::vector<std::string_view>& parts) {
+  parts.clear();
+  if (path.size() > kMaxPathBytes) {
+    return NameProblem{kPathId,
+                       StrCat("a path of ", path.size(), " bytes, at most ",
+                              kMaxPathBytes, " are allowed")};
+  }
+  for (size_t begin = 0; begin <= path.size();) {
+    const size_t end = std::min(path.find('/', begin), path.size());
+    const std::string_view part = path.substr(begin, end - begin);
+    if (auto problem = CheckPart(part)) return problem;
+    if (parts.size() == kMaxPathDepth) {
+      return NameProblem{kPathId,
+                         StrCat("more than ", kMaxPathDepth, " parts")};
+    }
+    parts.push_back(part);
+    begin = end + 1;
   }
   return std::nullopt;
 }
@@ -148,4 +167,4 @@ std::string ProblemList::Message() const {
   return message;
 }
 
-}  // namespace p2p
+}  // namespace verify

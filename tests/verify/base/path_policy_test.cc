@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "p2p/path_policy.h"
+#include "verify/base/path_policy.h"
 
 #include <gtest/gtest.h>
 
-#include "p2p/name_folding.h"
+#include <string>
+#include <vector>
 
-namespace p2p {
+#include "verify/base/name_folding.h"
+
+namespace verify {
 namespace {
 
 std::string_view IdOf(std::string_view part) {
@@ -20,6 +23,23 @@ TEST(PathPolicyTest, AcceptsOrdinaryNames) {
         "\xF0\x9F\xA6\x99.gguf", "~", "con", "$HOME", "a;rm -rf"}) {
     EXPECT_EQ(IdOf(part), "") << part;
   }
+}
+
+TEST(PathPolicyTest, CutsAPathIntoItsParts) {
+  std::vector<std::string_view> parts;
+  EXPECT_FALSE(CheckPath("a/b c/d", parts).has_value());
+  EXPECT_EQ(parts, (std::vector<std::string_view>{"a", "b c", "d"}));
+  for (const std::string_view path :
+       {"", "/", "/a", "a/", "a//b", "../a", "a/..", "a/./b", "C:/a"}) {
+    const auto problem = CheckPath(path, parts);
+    ASSERT_TRUE(problem.has_value()) << path;
+    EXPECT_EQ(problem->id, "E-PATH") << path;
+  }
+  std::string deep = "a";
+  for (size_t i = 1; i < kMaxPathDepth; ++i) deep += "/a";
+  EXPECT_FALSE(CheckPath(deep, parts).has_value());
+  EXPECT_TRUE(CheckPath(deep + "/a", parts).has_value());
+  EXPECT_TRUE(CheckPath(std::string(kMaxPathBytes + 1, 'a'), parts));
 }
 
 TEST(PathPolicyTest, RefusesNamesThatLeaveTheFolder) {
@@ -152,4 +172,4 @@ TEST(PathPolicyTest, ProblemsAreListedByTheGravest) {
 }
 
 }  // namespace
-}  // namespace p2p
+}  // namespace verify

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which names a torrent may put on disk. Names are refused, never changed: what
-// was published, signed and verified keeps the names it was published with.
-// Tested by tests/p2p/path_policy_test.cc; docs/formats/metainfo.md.
+// Which names a torrent, a manifest or an archive may put on disk. Names are
+// refused, never changed: what was published, signed and verified keeps the
+// names it was published with. Tested by tests/verify/base/path_policy_test.cc;
+// docs/formats/metainfo.md.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
-namespace p2p {
+namespace verify {
 
 // libtorrent 2.0.8 begins to cut a part at 240 bytes.
 inline constexpr size_t kMaxPartBytes = 239;
@@ -37,6 +38,12 @@ struct NameProblem {
 // BitTorrent library would rename: invalid UTF-8, control, bidirectional,
 // zero-width and other invisible characters, too many bytes.
 std::optional<NameProblem> CheckPart(std::string_view part);
+
+// What is wrong with a path relative to a folder, "/" between its parts; else
+// `parts` are its parts, views of `path`. kPathId also for a path that is too
+// long or too deep.
+std::optional<NameProblem> CheckPath(std::string_view path,
+                                     std::vector<std::string_view>& parts);
 
 // What other systems cannot store or would hide: names that Windows reserves
 // (CON, aux.txt), a dot or blank at the end, <>:"|?*, a hidden name, a leading
@@ -91,4 +98,4 @@ class ProblemList {
   std::string_view id_;
 };
 
-}  // namespace p2p
+}  // namespace verify

@@ -7,7 +7,7 @@
 #include <array>
 #include <cstdint>
 
-namespace p2p::internal {
+namespace verify::internal {
 
 // Characters first, first + step .. last fold to themselves plus `delta`: the
 // one-to-one case foldings beyond ASCII.
@@ -306,4 +306,4 @@ inline constexpr std::array<Decomposition, 630> kDecompositions = {{
 }};
 // clang-format on
 
-}  // namespace p2p::internal
+}  // namespace verify::internal

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "p2p/name_folding.h"
+#include "verify/base/name_folding.h"
 
 #include <algorithm>
 #include <cstdint>
 #include <vector>
 
-#include "p2p/unicode_tables.h"
+#include "verify/base/unicode_tables.h"
 
-namespace p2p {
+namespace verify {
 namespace {
 
 // Reads one character and removes it; an invalid byte comes as itself beyond
@@ -149,4 +149,4 @@ std::string FoldName(std::string_view name) {
   return key;
 }
 
-}  // namespace p2p
+}  // namespace verify
