@@ -137,7 +137,7 @@ Result<void> TorrentMaker::HashV1() {
     verify::HashFile file;
     file.path = entry.file->path;
     file.size_bytes = entry.size_bytes;
-    file.want_sha256 = false;
+    file.sums = {};
     request.files.push_back(std::move(file));
   }
   ASSIGN_OR_RETURN(verify::HashOutcome outcome,

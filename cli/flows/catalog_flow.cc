@@ -23,12 +23,9 @@ using verify::StrCat;
 constexpr uint64_t kSmallFileBytes = 1u << 20;
 
 bool Matches(const p2p::CatalogSum& sum, const verify::FileDigests& digests) {
-  const auto same = [&](verify::ByteSpan actual) {
-    return std::equal(actual.begin(), actual.end(), sum.digest.begin(),
-                      sum.digest.end());
-  };
-  return (digests.md5.has_value() && same(*digests.md5)) ||
-         (digests.sha256.has_value() && same(*digests.sha256));
+  return std::any_of(
+      digests.sums.begin(), digests.sums.end(),
+      [&](const auto& computed) { return computed.second == sum.digest; });
 }
 
 }  // namespace
@@ -88,7 +85,7 @@ Result<void> TryUnconfirmedSums(const p2p::CatalogEntry& entry,
     verify::HashFile hash;
     hash.path = is_folder ? path + "/" + file.report.name : path;
     hash.size_bytes = size;
-    hash.want_md5 = true;
+    hash.sums.Add(verify::SumAlgorithm::kMd5);
     request.files.push_back(std::move(hash));
     names.push_back(file.report.name);
   }

@@ -196,14 +196,13 @@ Result<void> ContentCheck::Plan() {
     file.path = path;
     file.size_bytes = size_bytes;
     // Of a partial copy the digests prove what its pieces cannot.
-    file.want_sha256 = (!pieces_only_ && !options_.pieces_proven) ||
-                       (torrent_.has_value() && torrent_->partial.has_value());
+    if ((pieces_only_ || options_.pieces_proven) &&
+        !(torrent_.has_value() && torrent_->partial.has_value())) {
+      file.sums = {};
+    }
     if (const auto sums_here = sums_.find(relative); sums_here != sums_.end()) {
       for (const verify::PublishedSum& sum : sums_here->second) {
-        if (sum.algorithm == verify::SumAlgorithm::kMd5) file.want_md5 = true;
-        if (sum.algorithm == verify::SumAlgorithm::kSha256) {
-          file.want_sha256 = true;
-        }
+        file.sums.Add(sum.algorithm);
       }
     }
     request.files.push_back(std::move(file));
@@ -229,7 +228,7 @@ Result<void> ContentCheck::Plan() {
       if (file.is_pad) {
         verify::HashFile pad;
         pad.size_bytes = file.size_bytes;
-        pad.want_sha256 = false;
+        pad.sums = {};
         request_.files.push_back(std::move(pad));
         verdict_of_.emplace_back();
         continue;
@@ -372,8 +371,8 @@ void ContentCheck::JudgeFile(size_t index, const verify::FileDigests& digests) {
       break;
   }
   verdict.report.size_bytes = digests.actual_size_bytes;
-  if (digests.sha256.has_value()) {
-    verdict.sha256 = verify::HexEncode(*digests.sha256);
+  if (const auto* sha256 = digests.Sum(verify::SumAlgorithm::kSha256)) {
+    verdict.sha256 = verify::HexEncode(*sha256);
   }
   CheckSums(verdict, digests);
 }
@@ -383,23 +382,14 @@ void ContentCheck::CheckSums(FileVerdict& verdict,
   const auto sums_here = sums_.find(verdict.report.name);
   if (sums_here == sums_.end()) return;
   for (const verify::PublishedSum& sum : sums_here->second) {
-    verify::ByteSpan actual;
-    TrustLevel level = TrustLevel::kUnverified;
-    if (sum.algorithm == verify::SumAlgorithm::kMd5 &&
-        digests.md5.has_value()) {
-      actual = *digests.md5;
-      level = TrustLevel::kMd5Only;
-    } else if (sum.algorithm == verify::SumAlgorithm::kSha256 &&
-               digests.sha256.has_value()) {
-      actual = *digests.sha256;
-      level = TrustLevel::kSha256;
-    } else {
-      continue;
-    }
+    const std::vector<std::byte>* actual = digests.Sum(sum.algorithm);
+    if (actual == nullptr) continue;
+    const bool weak = sum.algorithm == verify::SumAlgorithm::kMd5 ||
+                      sum.algorithm == verify::SumAlgorithm::kSha1;
+    const TrustLevel level = weak ? TrustLevel::kMd5Only : TrustLevel::kSha256;
     const std::string_view kind = verify::SumAlgorithmName(sum.algorithm);
     verdict.expected = StrCat(kind, ":", verify::HexEncode(sum.digest));
-    if (std::equal(actual.begin(), actual.end(), sum.digest.begin(),
-                   sum.digest.end())) {
+    if (*actual == sum.digest) {
       if (verdict.report.outcome == FileOutcome::kOk ||
           verdict.report.outcome == FileOutcome::kExtra) {
         verdict.report.level = std::max(verdict.report.level, level);
@@ -410,7 +400,7 @@ void ContentCheck::CheckSums(FileVerdict& verdict,
     verdict.report.outcome = FileOutcome::kMismatch;
     verdict.report.level = TrustLevel::kUnverified;
     verdict.report.detail =
-        StrCat(kind, " ", verify::HexEncode(actual), ", ", sum.list, " says ",
+        StrCat(kind, " ", verify::HexEncode(*actual), ", ", sum.list, " says ",
                verify::HexEncode(sum.digest));
     return;
   }

@@ -76,14 +76,14 @@ Result<p2p::CatalogEntry> MakeEntry(const EntryOptions& options,
   if (!outcome) return verify::Unexpected(std::move(outcome).error());
   for (size_t i = 0; i < entry.files.size(); ++i) {
     const verify::FileDigests& digests = outcome->files[i];
-    if (digests.state != verify::FileState::kOk ||
-        !digests.sha256.has_value()) {
+    const auto* sha256 = digests.Sum(verify::SumAlgorithm::kSha256);
+    if (digests.state != verify::FileState::kOk || sha256 == nullptr) {
       return Fail(ErrorCode::kMismatch,
                   StrCat("\"", EscapeForTerminal(entry.files[i].path),
                          "\" changed while it was published"));
     }
     p2p::CatalogSum sum;
-    sum.digest.assign(digests.sha256->begin(), digests.sha256->end());
+    sum.digest = *sha256;
     sum.file = entry.files[i].path;
     sum.publisher = options.publisher;
     sum.where = "made with the torrent";

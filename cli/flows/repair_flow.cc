@@ -45,9 +45,9 @@ Result<void> TrustKnownDigests(const RepairOptions& options, Context& context,
   // A piece is vouched for if every file of it that is wanted is right.
   std::vector<bool> right(metainfo.files.size(), false);
   for (size_t k = 0; k < index.size(); ++k) {
-    const auto& digest = hashed.files[k].sha256;
+    const auto* digest = hashed.files[k].Sum(verify::SumAlgorithm::kSha256);
     right[index[k]] =
-        digest.has_value() &&
+        digest != nullptr &&
         verify::HexEncode(*digest) ==
             partial.sha256.find(metainfo.files[index[k]].path)->second;
   }

@@ -41,6 +41,25 @@ void DigestContext::Reset() {
 
 namespace {
 
+struct Algorithm {
+  std::string_view name;
+  const char* openssl_name;
+  size_t size_bytes;
+};
+
+// As SumAlgorithm counts.
+constexpr std::array<Algorithm, kNumSumAlgorithms> kAlgorithms = {
+    {{"md5", "MD5", 16},
+     {"sha1", "SHA1", 20},
+     {"sha256", "SHA256", 32},
+     {"sha384", "SHA384", 48},
+     {"sha512", "SHA512", 64},
+     {"blake2b", "BLAKE2B-512", 64}}};
+
+const Algorithm& Describe(SumAlgorithm algorithm) {
+  return kAlgorithms[static_cast<size_t>(algorithm)];
+}
+
 template <typename AnyHasher>
 auto DigestOf(ByteSpan bytes) {
   AnyHasher hasher;
@@ -49,6 +68,33 @@ auto DigestOf(ByteSpan bytes) {
 }
 
 }  // namespace
+
+std::string_view SumAlgorithmName(SumAlgorithm algorithm) {
+  return Describe(algorithm).name;
+}
+
+size_t SumBytes(SumAlgorithm algorithm) {
+  return Describe(algorithm).size_bytes;
+}
+
+std::vector<SumAlgorithm> SumSet::List() const {
+  std::vector<SumAlgorithm> algorithms;
+  for (size_t i = 0; i < kNumSumAlgorithms; ++i) {
+    const auto algorithm = static_cast<SumAlgorithm>(i);
+    if (Has(algorithm)) algorithms.push_back(algorithm);
+  }
+  return algorithms;
+}
+
+SumHasher::SumHasher(SumAlgorithm algorithm)
+    : size_bytes_(SumBytes(algorithm)),
+      context_(Describe(algorithm).openssl_name) {}
+
+std::vector<std::byte> SumHasher::Finish() {
+  std::vector<std::byte> digest(size_bytes_);
+  context_.Finish(digest.data());
+  return digest;
+}
 
 Md5Digest Md5(ByteSpan bytes) { return DigestOf<Md5Hasher>(bytes); }
 Sha1Digest Sha1(ByteSpan bytes) { return DigestOf<Sha1Hasher>(bytes); }

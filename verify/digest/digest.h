@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Incremental MD5, SHA-1 and SHA-256. MD5 finds accidents only and SHA-1 is
-// what BitTorrent v1 has; neither says who made a file.
+// Incremental MD5, SHA-1, SHA-2 and BLAKE2b. MD5 finds accidents only and SHA-1
+// is what BitTorrent v1 has; neither says who made a file.
 // Tested by tests/verify/digest/digest_test.cc.
 #pragma once
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <initializer_list>
 #include <memory>
+#include <string_view>
+#include <vector>
 
 #include "verify/base/bytes.h"
 
@@ -18,6 +22,40 @@ namespace verify {
 using Md5Digest = std::array<std::byte, 16>;
 using Sha1Digest = std::array<std::byte, 20>;
 using Sha256Digest = std::array<std::byte, 32>;
+
+// What the digest of a whole file is made with. kBlake2b: 512 bits.
+enum class SumAlgorithm { kMd5, kSha1, kSha256, kSha384, kSha512, kBlake2b };
+inline constexpr size_t kNumSumAlgorithms = 6;
+std::string_view SumAlgorithmName(SumAlgorithm algorithm);  // "md5"
+// Of its digests: 16 to 64.
+size_t SumBytes(SumAlgorithm algorithm);
+
+// A set of them, walked through in the order of the enumeration.
+class SumSet {
+ public:
+  SumSet() = default;
+  SumSet(std::initializer_list<SumAlgorithm> algorithms) {
+    for (const SumAlgorithm algorithm : algorithms) Add(algorithm);
+  }
+
+  void Add(SumAlgorithm algorithm) { bits_ |= Bit(algorithm); }
+  void Add(SumSet other) { bits_ |= other.bits_; }
+  bool Has(SumAlgorithm algorithm) const {
+    return (bits_ & Bit(algorithm)) != 0;
+  }
+  bool HasAll(SumSet other) const { return (other.bits_ & ~bits_) == 0; }
+  bool empty() const { return bits_ == 0; }
+  std::vector<SumAlgorithm> List() const;
+
+  bool operator==(const SumSet&) const = default;
+
+ private:
+  static uint32_t Bit(SumAlgorithm algorithm) {
+    return uint32_t{1} << static_cast<uint32_t>(algorithm);
+  }
+
+  uint32_t bits_ = 0;
+};
 
 namespace internal {
 
@@ -66,6 +104,19 @@ class Hasher {
     return kBytes == 16 ? "MD5" : kBytes == 20 ? "SHA1" : "SHA256";
   }
 
+  internal::DigestContext context_;
+};
+
+// The same for an algorithm that is known at run time only.
+class SumHasher {
+ public:
+  explicit SumHasher(SumAlgorithm algorithm);
+
+  void Update(ByteSpan bytes) { context_.Update(bytes); }
+  std::vector<std::byte> Finish();
+
+ private:
+  size_t size_bytes_;
   internal::DigestContext context_;
 };
 

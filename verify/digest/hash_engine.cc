@@ -67,14 +67,13 @@ void PlanFile(const HashRequest& request, const PieceLayout& layout,
   StreamPlan plan;
   plan.file = index;
   plan.end = file.size_bytes;
-  plan.md5 = file.want_md5;
-  plan.sha256 = file.want_sha256;
+  plan.sums = file.sums;
   plan.merkle = file.want_merkle && file.size_bytes > 0;
   plan.pieces = inside.last > inside.first;
   plan.merkle_piece_length = request.merkle_piece_length;
   const uint64_t length = layout.piece_length();
   uint64_t unit = 0;
-  if (plan.md5 || plan.sha256) {
+  if (!plan.sums.empty()) {
     unit = 0;
   } else if (plan.pieces && !plan.merkle) {
     plan.begin = inside.first * length - layout.FileStart(index);
@@ -88,7 +87,7 @@ void PlanFile(const HashRequest& request, const PieceLayout& layout,
              std::has_single_bit(length)) {
     unit = std::max<uint64_t>(length, kBlockBytes);
   }
-  if (!plan.md5 && !plan.sha256 && !plan.merkle && !plan.pieces) {
+  if (plan.sums.empty() && !plan.merkle && !plan.pieces) {
     plan.end = plan.begin;  // only looked at
   }
   const uint64_t wish = std::max<uint64_t>(
@@ -267,8 +266,7 @@ size_t Engine::Pick(Work& work) {
 }
 
 bool Engine::MayBeginStream() const {
-  return !plans_.empty() &&
-         active_.size() < std::max(kMaxRings, num_threads_);
+  return !plans_.empty() && active_.size() < std::max(kMaxRings, num_threads_);
 }
 
 HashStream* Engine::BeginStream() {
@@ -442,8 +440,9 @@ HashOutcome Engine::Assemble() {
 
 Result<HashOutcome> Engine::Run() {
   Plan();
-  // One stream has at most a reader and four lanes.
-  const size_t useful = shared_pieces_.size() + 5 * plans_.size();
+  // One stream has at most a reader, the lanes of its sums and two more.
+  const size_t useful =
+      shared_pieces_.size() + (kNumSumAlgorithms + 3) * plans_.size();
   std::vector<std::jthread> threads;
   for (size_t i = 1; i < std::min(num_threads_, useful); ++i) {
     try {

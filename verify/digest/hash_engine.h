@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,8 +21,8 @@ namespace verify {
 struct HashFile {
   std::string path;         // empty: a pad of `size_bytes` zeros
   uint64_t size_bytes = 0;  // expected; what is missing hashes as absent
-  bool want_md5 = false;
-  bool want_sha256 = true;
+  // Digests of the whole file; a pad has none.
+  SumSet sums = {SumAlgorithm::kSha256};
   bool want_merkle = false;  // BEP 52 pieces root; an empty file has none
   // The expected roots of its v2 pieces, one each: the file's piece layer, or
   // for a file of at most one piece its pieces root. Empty: nothing expected.
@@ -47,14 +48,20 @@ struct FileDigests {
   FileState state = FileState::kOk;
   uint64_t actual_size_bytes = 0;
   std::string error;  // for kUnreadable
-  std::optional<Md5Digest> md5;
-  std::optional<Sha256Digest> sha256;
+  // Those that were wanted, if the state is kOk.
+  std::map<SumAlgorithm, std::vector<std::byte>> sums;
   std::optional<Sha256Digest> merkle_root;
   // With want_merkle and merkle_piece_length: as HashFile::merkle_pieces, all
   // zero where unreadable. Empty if the file could not be opened.
   std::vector<Sha256Digest> merkle_pieces;
   // Numbered within the file, ascending; only with expected ones.
   std::vector<uint32_t> bad_merkle_pieces;
+
+  // Null: not wanted, or not to be had. Valid while this lives.
+  const std::vector<std::byte>* Sum(SumAlgorithm algorithm) const {
+    const auto found = sums.find(algorithm);
+    return found == sums.end() ? nullptr : &found->second;
+  }
 };
 
 struct HashOutcome {

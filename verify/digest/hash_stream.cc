@@ -34,15 +34,16 @@ HashStream::HashStream(const StreamPlan& plan, const HashFile& file,
       ring_(std::move(ring)),
       read_offset_(plan.begin),
       read_end_(plan.end) {
-  if (plan_.md5) wanted_.push_back(LaneKind::kMd5);
-  if (plan_.sha256) wanted_.push_back(LaneKind::kSha256);
-  if (plan_.pieces) wanted_.push_back(LaneKind::kPieces);
-  if (plan_.merkle) wanted_.push_back(LaneKind::kMerkle);
+  for (const SumAlgorithm algorithm : plan_.sums.List()) {
+    wanted_.push_back({LaneKind::kSum, algorithm});
+  }
+  if (plan_.pieces) wanted_.push_back({.kind = LaneKind::kPieces});
+  if (plan_.merkle) wanted_.push_back({.kind = LaneKind::kMerkle});
 }
 
 bool HashStream::Available(const Lane& lane) const {
   return lane.next < produced_ &&
-         (!lane.busy || lane.kind == LaneKind::kMerkle);
+         (!lane.busy || lane.goal.kind == LaneKind::kMerkle);
 }
 
 std::optional<HashStream::Step> HashStream::Best(Sharing sharing,
@@ -96,7 +97,7 @@ void HashStream::Start(const Step& step) {
   }
   Lane& lane = lanes_[step.lane];
   ++lane.next;
-  if (lane.kind != LaneKind::kMerkle) lane.busy = true;
+  if (lane.goal.kind != LaneKind::kMerkle) lane.busy = true;
 }
 
 void HashStream::Run(const Step& step, std::span<std::byte> buffer,
@@ -116,7 +117,7 @@ void HashStream::Run(const Step& step, std::span<std::byte> buffer,
       ReadBlock(slots_[index], {ring_[index].get(), kBlockBytes});
       return;
     case StepKind::kLane:
-      RunLane(lanes_[step.lane].kind, slots_[index],
+      RunLane(lanes_[step.lane].goal, slots_[index],
               {ring_[index].get(), slots_[index].size});
       return;
   }
@@ -131,7 +132,7 @@ void HashStream::RunSolo(std::span<std::byte> buffer,
     Slot slot;
     ReadBlock(slot, buffer);
     const ByteSpan bytes = buffer.first(slot.size);
-    for (const LaneKind kind : wanted_) RunLane(kind, slot, bytes);
+    for (const Goal& goal : wanted_) RunLane(goal, slot, bytes);
     solo_bytes_ += slot.size;
   }
 }
@@ -184,10 +185,11 @@ uint64_t HashStream::Complete(const Step& step) {
       reading_ = false;
       opened_ = true;
       at_end_ = read_offset_ >= read_end_;
-      for (const LaneKind kind : wanted_) lanes_.push_back({.kind = kind});
+      for (const Goal& goal : wanted_) lanes_.push_back({.goal = goal});
       if (job_.merkle.empty() &&
-          std::find(wanted_.begin(), wanted_.end(), LaneKind::kMerkle) !=
-              wanted_.end()) {
+          std::any_of(wanted_.begin(), wanted_.end(), [](const Goal& goal) {
+            return goal.kind == LaneKind::kMerkle;
+          })) {
         job_.merkle = MerkleNodes(file_.size_bytes, actual_size_bytes_,
                                   plan_.merkle_piece_length, kBlockBytes);
       }
@@ -250,19 +252,20 @@ void HashStream::OpenFile() {
   if (actual_size_bytes_ != file_.size_bytes) {
     // No digest of the whole can match; the pieces that are there can.
     Fail(FileState::kWrongSize, "");
-    std::erase_if(wanted_, [this](LaneKind kind) {
-      return kind == LaneKind::kMerkle ? plan_.merkle_piece_length == 0
-                                       : kind != LaneKind::kPieces;
+    std::erase_if(wanted_, [this](const Goal& goal) {
+      return goal.kind == LaneKind::kMerkle ? plan_.merkle_piece_length == 0
+                                            : goal.kind != LaneKind::kPieces;
     });
     read_end_ = std::min(read_end_, actual_size_bytes_);
   }
   if (wanted_.empty() || read_end_ < read_offset_) read_end_ = read_offset_;
-  for (const LaneKind kind : wanted_) {
-    if (kind == LaneKind::kMd5) md5_.emplace();
-    if (kind == LaneKind::kSha256) sha256_.emplace();
-    if (kind == LaneKind::kPieces) sha1_.emplace();
+  for (const Goal& goal : wanted_) {
+    if (goal.kind == LaneKind::kSum) {
+      sums_.emplace(goal.algorithm, SumHasher(goal.algorithm));
+    }
+    if (goal.kind == LaneKind::kPieces) sha1_.emplace();
   }
-  may_pair_ = wanted_.size() == 1 && wanted_[0] == LaneKind::kPieces &&
+  may_pair_ = wanted_.size() == 1 && wanted_[0].kind == LaneKind::kPieces &&
               layout_.piece_length() % kSha1BlockBytes == 0 &&
               Sha1Pair::Supported();
   // Only advice: larger read-ahead, and no harm where it is not taken.
@@ -306,19 +309,16 @@ void HashStream::ReadBlock(Slot& slot, std::span<std::byte> buffer) {
   read_offset_ += slot.size;
 }
 
-void HashStream::RunLane(LaneKind kind, const Slot& slot, ByteSpan bytes) {
-  if (kind == LaneKind::kPieces) {
+void HashStream::RunLane(const Goal& goal, const Slot& slot, ByteSpan bytes) {
+  if (goal.kind == LaneKind::kPieces) {
     HashPieces(slot, bytes);
     return;
   }
   // Once there is a hole the state is not kOk and no whole digest is given.
   if (slot.hole) return;
-  switch (kind) {
-    case LaneKind::kMd5:
-      md5_->Update(bytes);
-      return;
-    case LaneKind::kSha256:
-      sha256_->Update(bytes);
+  switch (goal.kind) {
+    case LaneKind::kSum:
+      sums_.at(goal.algorithm).Update(bytes);
       return;
     case LaneKind::kMerkle:
       job_.merkle.Add(slot.offset, bytes);
@@ -380,8 +380,9 @@ void HashStream::MergeInto(FileJob& job) {
     result.error = error_;
   }
   if (result.state != FileState::kOk) return;
-  if (md5_.has_value()) result.md5 = md5_->Finish();
-  if (sha256_.has_value()) result.sha256 = sha256_->Finish();
+  for (auto& [algorithm, hasher] : sums_) {
+    result.sums[algorithm] = hasher.Finish();
+  }
 }
 
 }  // namespace verify::internal

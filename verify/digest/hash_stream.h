@@ -2,10 +2,9 @@
 // One range of one file on its way from the disk through all digests that are
 // wanted of it. Part of hash_engine; not for other users.
 //
-//   read ──> ring of blocks ──> lane MD5     (serial)
-//                          ├──> lane SHA-256 (serial)
-//                          ├──> lane pieces  (serial: SHA-1 of each piece)
-//                          └──> lane Merkle  (blocks in any order)
+//   read ──> ring of blocks ──> lanes of sums (each serial: MD5, SHA-256, ...)
+//                          ├──> lane pieces   (serial: SHA-1 of each piece)
+//                          └──> lane Merkle   (blocks in any order)
 //
 // A whole-file digest is a chain and cannot be spread, so each lane may be
 // worked on by another thread while one reader keeps the ring full. That moves
@@ -19,6 +18,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -69,8 +69,7 @@ struct StreamPlan {
   size_t file = 0;
   uint64_t begin = 0;
   uint64_t end = 0;
-  bool md5 = false;
-  bool sha256 = false;
+  SumSet sums;
   bool merkle = false;
   bool pieces = false;
   uint64_t merkle_piece_length = 0;
@@ -124,9 +123,13 @@ class HashStream {
   BlockRing TakeRing() { return std::move(ring_); }
 
  private:
-  enum class LaneKind { kMd5, kSha256, kPieces, kMerkle };
+  enum class LaneKind { kSum, kPieces, kMerkle };
+  struct Goal {
+    LaneKind kind = LaneKind::kSum;
+    SumAlgorithm algorithm = SumAlgorithm::kMd5;  // of kSum
+  };
   struct Lane {
-    LaneKind kind = LaneKind::kMd5;
+    Goal goal;
     uint64_t next = 0;  // the next block to take
     bool busy = false;
   };
@@ -143,7 +146,7 @@ class HashStream {
   bool PairAhead() const;
   bool HashPair(std::span<std::byte> buffer, const CancelToken& cancel);
   void RunSolo(std::span<std::byte> buffer, const CancelToken& cancel);
-  void RunLane(LaneKind kind, const Slot& slot, ByteSpan bytes);
+  void RunLane(const Goal& goal, const Slot& slot, ByteSpan bytes);
   void HashPieces(const Slot& slot, ByteSpan bytes);
   void Fail(FileState state, std::string error);
   bool JudgesParts() const;
@@ -169,7 +172,7 @@ class HashStream {
 
   // Of the reader.
   std::optional<ReadOnlyFile> source_;
-  std::vector<LaneKind> wanted_;
+  std::vector<Goal> wanted_;
   uint64_t read_offset_ = 0;
   uint64_t read_end_ = 0;
   uint64_t advised_end_ = 0;  // up to here the system was told to read ahead
@@ -180,8 +183,7 @@ class HashStream {
   std::string error_;
 
   // Of one lane each.
-  std::optional<Md5Hasher> md5_;
-  std::optional<Sha256Hasher> sha256_;
+  std::map<SumAlgorithm, SumHasher> sums_;
   std::optional<Sha1Hasher> sha1_;
   bool piece_whole_ = false;  // all bytes of the current piece so far
 };

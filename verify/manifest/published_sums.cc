@@ -121,8 +121,8 @@ std::optional<std::string> Unescaped(std::string_view name) {
 std::optional<std::string> NameBeforeExtension(std::string_view list_name) {
   const std::string lower = AsciiLower(list_name);
   for (const std::string_view extension :
-       {".md5", ".sha1", ".sha256", ".sha384", ".sha512", ".md5sum", ".sha1sum",
-        ".sha256sum", ".sha512sum"}) {
+       {".md5", ".sha1", ".sha256", ".sha384", ".sha512", ".b2", ".blake2b",
+        ".md5sum", ".sha1sum", ".sha256sum", ".sha512sum", ".b2sum"}) {
     if (lower.size() > extension.size() && lower.ends_with(extension)) {
       return std::string(
           list_name.substr(0, list_name.size() - extension.size()));
@@ -165,10 +165,19 @@ class SumTable {
   std::map<std::pair<std::string, SumAlgorithm>, size_t> by_name_;
 };
 
+// Whether digests of 64 bytes in the list are BLAKE2b: "B2SUMS", "x.b2".
+bool IsBlake2bList(std::string_view list_name) {
+  const std::string lower = AsciiLower(list_name);
+  return lower.starts_with("b2sum") || lower.ends_with(".b2") ||
+         lower.ends_with(".blake2b") || lower.ends_with(".b2sum");
+}
+
 class ListParser {
  public:
   explicit ListParser(std::string_view list_name)
-      : list_(list_name), banner_(AsciiLower(list_name) == "release") {}
+      : list_(list_name),
+        banner_(AsciiLower(list_name) == "release"),
+        blake2b_(IsBlake2bList(list_name)) {}
 
   Result<void> Parse(std::string_view text, SumTable& table);
 
@@ -178,12 +187,17 @@ class ListParser {
   // A BSD line of a known algorithm is added; false if it is no BSD line.
   Result<bool> ParseBsdLine(std::string_view line, bool escaped,
                             SumTable& table);
+  // Without `algorithm` its length tells the digest's.
   Result<void> Add(std::string_view hex, std::string_view name, bool escaped,
-                   SumTable& table);
+                   SumTable& table,
+                   std::optional<SumAlgorithm> algorithm = std::nullopt);
+  // Of a line that does not name it.
+  std::optional<SumAlgorithm> AlgorithmOf(size_t digits) const;
   Unexpected Refuse(std::string_view what, std::string_view id) const;
 
   std::string_view list_;
   bool banner_ = false;
+  bool blake2b_ = false;
   size_t line_number_ = 0;
 };
 
@@ -194,9 +208,17 @@ Unexpected ListParser::Refuse(std::string_view what,
       .Id(id);
 }
 
+std::optional<SumAlgorithm> ListParser::AlgorithmOf(size_t digits) const {
+  if (!blake2b_) return AlgorithmOfHexLength(digits);
+  // A shorter BLAKE2b is no SHA of that length.
+  if (digits != 2 * SumBytes(SumAlgorithm::kBlake2b)) return std::nullopt;
+  return SumAlgorithm::kBlake2b;
+}
+
 Result<void> ListParser::Add(std::string_view hex, std::string_view name,
-                             bool escaped, SumTable& table) {
-  const auto algorithm = AlgorithmOfHexLength(hex.size());
+                             bool escaped, SumTable& table,
+                             std::optional<SumAlgorithm> algorithm) {
+  if (!algorithm.has_value()) algorithm = AlgorithmOf(hex.size());
   const auto digest = HexDecode(hex);
   if (!algorithm.has_value() || !digest.has_value()) {
     return Refuse(
@@ -234,23 +256,23 @@ Result<bool> ListParser::ParseBsdLine(std::string_view line, bool escaped,
   const std::string_view tag = line.substr(0, open);
   if (std::any_of(tag.begin(), tag.end(), IsBlank)) return false;
   const std::string_view hex = TrimAscii(line.substr(close + 4));
-  static constexpr std::array<std::pair<std::string_view, SumAlgorithm>, 6>
+  static constexpr std::array<std::pair<std::string_view, SumAlgorithm>, 7>
       kTags = {{{"md5", SumAlgorithm::kMd5},
                 {"sha1", SumAlgorithm::kSha1},
                 {"sha256", SumAlgorithm::kSha256},
                 {"sha2-256", SumAlgorithm::kSha256},
                 {"sha384", SumAlgorithm::kSha384},
-                {"sha512", SumAlgorithm::kSha512}}};
+                {"sha512", SumAlgorithm::kSha512},
+                {"blake2b", SumAlgorithm::kBlake2b}}};
   const std::string lower = AsciiLower(tag);
   for (const auto& [name, algorithm] : kTags) {
     if (lower != name) continue;
-    if (HexPrefix(hex) != hex.size() ||
-        AlgorithmOfHexLength(hex.size()) != algorithm) {
+    if (HexPrefix(hex) != hex.size() || hex.size() != 2 * SumBytes(algorithm)) {
       return Refuse(StrCat(hex.size(), " characters are no ", name, " digest"),
                     "E-SUMS");
     }
-    RETURN_IF_ERROR(
-        Add(hex, line.substr(open + 2, close - open - 2), escaped, table));
+    RETURN_IF_ERROR(Add(hex, line.substr(open + 2, close - open - 2), escaped,
+                        table, algorithm));
     return true;
   }
   return true;  // another algorithm
@@ -337,7 +359,8 @@ bool IsListName(std::string_view name) {
   const std::string lower = AsciiLower(name);
   if (lower == "release" || lower.ends_with("checklist.chk")) return true;
   if (NameBeforeExtension(name).has_value()) return true;
-  for (const std::string_view stem : {"md5", "sha1", "sha256", "sha512"}) {
+  for (const std::string_view stem :
+       {"md5", "sha1", "sha256", "sha384", "sha512", "b2"}) {
     if (!lower.starts_with(stem)) continue;
     const std::string_view rest = std::string_view(lower).substr(stem.size());
     for (const std::string_view end : {"sum", "sums", "sum.txt", "sums.txt"}) {
@@ -348,24 +371,6 @@ bool IsListName(std::string_view name) {
 }
 
 }  // namespace
-
-std::string_view SumAlgorithmName(SumAlgorithm algorithm) {
-  switch (algorithm) {
-    case SumAlgorithm::kMd5:
-      return "md5";
-    case SumAlgorithm::kSha1:
-      return "sha1";
-    case SumAlgorithm::kSha256:
-      return "sha256";
-    case SumAlgorithm::kSha384:
-      return "sha384";
-    case SumAlgorithm::kBlake2b:
-      return "blake2b";
-    case SumAlgorithm::kSha512:
-      return "sha512";
-  }
-  return "unknown";
-}
 
 Result<std::vector<PublishedSum>> ParsePublishedSums(
     std::string_view text, std::string_view list_name) {

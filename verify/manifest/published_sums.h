@@ -14,14 +14,13 @@
 #include <vector>
 
 #include "verify/base/result.h"
+#include "verify/digest/digest.h"
 
 namespace verify {
 
-// Told from the length of the digest; BLAKE2b-512 is as long as SHA-512 and is
-// told from the name of the list (B2SUMS, *.b2) or of the line (BSD form).
-enum class SumAlgorithm { kMd5, kSha1, kSha256, kSha384, kSha512, kBlake2b };
-std::string_view SumAlgorithmName(SumAlgorithm algorithm);  // "md5"
-
+// The algorithm is told from the length of the digest; BLAKE2b-512 is as long
+// as SHA-512 and is told from the name of the list (B2SUMS, *.b2) or of the
+// line (BSD form).
 struct PublishedSum {
   // Relative to the folder of the list: '/' between parts, no part empty, "."
   // or "..", not absolute. Still to be escaped before it reaches a terminal.
@@ -50,9 +49,9 @@ Result<std::vector<PublishedSum>> ParsePublishedSums(
     std::string_view text, std::string_view list_name);
 
 // All lists in a folder, by name in any case: RELEASE, *checklist.chk, *.md5,
-// *.sha1, *.sha256, *.sha512, and MD5SUMS, SHA256SUMS, sha256sum.txt and the
-// like. Empty if there is none. Two lists that contradict are refused.
-// Errors: those above, kNotFound, kIo.
+// *.sha1, *.sha256, *.sha512, *.b2, and MD5SUMS, SHA256SUMS, B2SUMS,
+// sha256sum.txt and the like. Empty if there is none. Two lists that contradict
+// are refused. Errors: those above, kNotFound, kIo.
 Result<std::vector<PublishedSum>> FindPublishedSums(const std::string& folder);
 
 }  // namespace verify

@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -51,6 +52,46 @@ TEST(DigestTest, Sha1AndSha256MatchFips180) {
             "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
   EXPECT_EQ(HexEncode(Sha256(AsBytes(million))),
             "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+// FIPS 180-2, appendices C and D; RFC 7693, appendix A; the others as above.
+TEST(DigestTest, SumsOfAbcMatchTheirStandards) {
+  const std::vector<std::tuple<SumAlgorithm, std::string_view, std::string>>
+      expected = {
+          {SumAlgorithm::kMd5, "md5", "900150983cd24fb0d6963f7d28e17f72"},
+          {SumAlgorithm::kSha1, "sha1",
+           "a9993e364706816aba3e25717850c26c9cd0d89d"},
+          {SumAlgorithm::kSha256, "sha256",
+           "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+          {SumAlgorithm::kSha384, "sha384",
+           "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed"
+           "8086072ba1e7cc2358baeca134c825a7"},
+          {SumAlgorithm::kSha512, "sha512",
+           "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
+           "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"},
+          {SumAlgorithm::kBlake2b, "blake2b",
+           "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d1"
+           "7d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923"},
+      };
+  SumSet all;
+  std::vector<SumAlgorithm> in_order;
+  for (const auto& [algorithm, name, hex] : expected) {
+    EXPECT_EQ(SumAlgorithmName(algorithm), name);
+    EXPECT_EQ(SumBytes(algorithm), hex.size() / 2);
+    SumHasher hasher(algorithm);
+    hasher.Update(AsBytes("a"));
+    hasher.Update(AsBytes("bc"));
+    EXPECT_EQ(HexEncode(hasher.Finish()), hex);
+    hasher.Update(AsBytes("abc"));
+    EXPECT_EQ(HexEncode(hasher.Finish()), hex) << "starts anew";
+    EXPECT_FALSE(all.Has(algorithm));
+    all.Add(algorithm);
+    in_order.push_back(algorithm);
+  }
+  EXPECT_EQ(all.List(), in_order);
+  EXPECT_TRUE(all.HasAll({SumAlgorithm::kMd5, SumAlgorithm::kBlake2b}));
+  EXPECT_FALSE(SumSet({SumAlgorithm::kMd5}).HasAll(all));
+  EXPECT_TRUE(SumSet().empty());
 }
 
 TEST(DigestTest, PartsGiveTheDigestOfTheWhole) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <set>
 #include <string>
@@ -37,13 +38,14 @@ struct Payload {
     HashFile file;
     file.path = dir.Write(StrCat("f", contents.size()), content);
     file.size_bytes = content.size();
-    file.want_md5 = true;
+    file.sums.Add(SumAlgorithm::kMd5);
     file.want_merkle = true;
     Append(file, std::move(content));
   }
   void AddPad(size_t size) {
     HashFile file;
     file.size_bytes = size;
+    file.sums = {};
     Append(file, std::string(size, '\0'));
   }
   // What one plain loop over the joined bytes gives.
@@ -70,6 +72,18 @@ Result<HashOutcome> Hash(const HashRequest& request,
   return HashFiles(request, cancel, progress);
 }
 
+// What OpenSSL gives for all bytes at once.
+std::map<SumAlgorithm, std::vector<std::byte>> PlainSums(ByteSpan bytes,
+                                                         SumSet wanted) {
+  std::map<SumAlgorithm, std::vector<std::byte>> sums;
+  for (const SumAlgorithm algorithm : wanted.List()) {
+    SumHasher hasher(algorithm);
+    hasher.Update(bytes);
+    sums[algorithm] = hasher.Finish();
+  }
+  return sums;
+}
+
 void ExpectAllRight(const Payload& payload, const HashOutcome& outcome) {
   ASSERT_EQ(outcome.files.size(), payload.contents.size());
   for (size_t i = 0; i < payload.contents.size(); ++i) {
@@ -79,20 +93,13 @@ void ExpectAllRight(const Payload& payload, const HashOutcome& outcome) {
     EXPECT_EQ(digests.state, FileState::kOk) << i << " " << digests.error;
     EXPECT_EQ(digests.actual_size_bytes, bytes.size()) << i;
     if (file.path.empty()) {
-      EXPECT_FALSE(digests.sha256.has_value()) << i;
+      EXPECT_TRUE(digests.sums.empty()) << i;
       continue;
     }
-    EXPECT_EQ(digests.md5.has_value(), file.want_md5) << i;
-    EXPECT_EQ(digests.sha256.has_value(), file.want_sha256) << i;
+    EXPECT_EQ(digests.sums, PlainSums(bytes, file.sums)) << i;
     EXPECT_EQ(digests.merkle_root.has_value(),
               file.want_merkle && !bytes.empty())
         << i;
-    if (digests.md5.has_value()) {
-      EXPECT_EQ(*digests.md5, Md5(bytes)) << i;
-    }
-    if (digests.sha256.has_value()) {
-      EXPECT_EQ(*digests.sha256, Sha256(bytes)) << i;
-    }
     if (digests.merkle_root.has_value()) {
       EXPECT_EQ(*digests.merkle_root, MerkleHasher().SubtreeRoot(bytes)) << i;
     }
@@ -114,6 +121,28 @@ TEST(HashEngineTest, GivesAllDigestsOfOneFile) {
     ExpectAllRight(payload, *outcome);
     EXPECT_EQ(outcome->bytes_read, size);
     EXPECT_TRUE(outcome->bad_pieces.empty());
+  }
+}
+
+TEST(HashEngineTest, GivesEverySumThereIs) {
+  Payload payload;
+  payload.AddFile(Content(3 * kMiB + 77, 31));
+  payload.AddFile(Content(100'000, 32));
+  payload.AddFile("");
+  for (size_t i = 0; i < kNumSumAlgorithms; ++i) {
+    payload.request.files[0].sums.Add(static_cast<SumAlgorithm>(i));
+  }
+  payload.request.files[1].sums = {SumAlgorithm::kBlake2b};
+  payload.request.files[2].sums = {SumAlgorithm::kSha1, SumAlgorithm::kSha512};
+  payload.request.piece_length = 65536;
+  for (const size_t threads : {1u, 4u}) {
+    payload.request.num_threads = threads;
+    const auto outcome = Hash(payload.request);
+    ASSERT_TRUE(outcome.has_value());
+    ExpectAllRight(payload, *outcome);
+    EXPECT_EQ(outcome->files[0].sums.size(), kNumSumAlgorithms);
+    ASSERT_NE(outcome->files[1].Sum(SumAlgorithm::kBlake2b), nullptr);
+    EXPECT_EQ(outcome->files[1].Sum(SumAlgorithm::kSha256), nullptr);
   }
 }
 
@@ -145,8 +174,7 @@ TEST(HashEngineTest, PiecesCrossFilesAndPads) {
 TEST(HashEngineTest, SegmentsOfOneFileGiveTheSame) {
   Payload payload;
   payload.AddFile(Content(18 * kMiB + 4321, 7));
-  payload.request.files[0].want_md5 = false;
-  payload.request.files[0].want_sha256 = false;
+  payload.request.files[0].sums = {};
   const Sha256Digest root = MerkleHasher().SubtreeRoot(AsBytes(payload.joined));
   payload.request.num_threads = 3;
   for (const uint64_t piece_length : {uint64_t{0}, kMiB, 3 * kMiB}) {
@@ -172,7 +200,8 @@ TEST(HashEngineTest, SegmentsBesideOtherFiles) {
   payload.AddFile(Content(10 * kMiB, 9));
   payload.AddFile(Content(1000, 10));
   for (HashFile& file : payload.request.files) {
-    file.want_md5 = file.want_sha256 = file.want_merkle = false;
+    file.sums = {};
+    file.want_merkle = false;
   }
   payload.request.piece_length = kMiB;
   const auto outcome = Hash(payload.request);
@@ -208,7 +237,8 @@ TEST(HashEngineTest, PiecesAloneAreRightAndNamed) {
       payload.AddFile(Content(300'000, 21));
       payload.AddFile(Content(9 * 98'304 + 3 * kMiB, 22));
       for (HashFile& file : payload.request.files) {
-        file.want_md5 = file.want_sha256 = file.want_merkle = false;
+        file.sums = {};
+        file.want_merkle = false;
       }
       payload.request.piece_length = length;
       payload.request.num_threads = num_threads;
@@ -241,7 +271,7 @@ TEST(HashEngineTest, MissingFileIsAnOutcome) {
   ASSERT_TRUE(outcome.has_value());
   EXPECT_EQ(outcome->files[0].state, FileState::kOk);
   EXPECT_EQ(outcome->files[1].state, FileState::kMissing);
-  EXPECT_FALSE(outcome->files[1].sha256.has_value());
+  EXPECT_TRUE(outcome->files[1].sums.empty());
   EXPECT_EQ(outcome->files[2].state, FileState::kOk);
   // File 1 is [100000, 200000): pieces 6 (98304..) to 12 (..212992).
   EXPECT_EQ(outcome->bad_pieces,
@@ -260,8 +290,7 @@ TEST(HashEngineTest, ShortFileKeepsThePiecesThatAreThere) {
   ASSERT_TRUE(outcome.has_value());
   EXPECT_EQ(outcome->files[0].state, FileState::kWrongSize);
   EXPECT_EQ(outcome->files[0].actual_size_bytes, 50'000u);
-  EXPECT_FALSE(outcome->files[0].md5.has_value());
-  EXPECT_FALSE(outcome->files[0].sha256.has_value());
+  EXPECT_TRUE(outcome->files[0].sums.empty());
   EXPECT_FALSE(outcome->files[0].merkle_root.has_value());
   // 50000 / 16384 = 3.05: pieces 0 to 2 are whole; 6 reaches into file 1.
   EXPECT_EQ(outcome->bad_pieces, (std::vector<uint32_t>{3, 4, 5, 6}));
@@ -277,7 +306,7 @@ TEST(HashEngineTest, LongFileHasTheWrongSize) {
   ASSERT_TRUE(outcome.has_value());
   EXPECT_EQ(outcome->files[0].state, FileState::kWrongSize);
   EXPECT_EQ(outcome->files[0].actual_size_bytes, 50'004u);
-  EXPECT_FALSE(outcome->files[0].sha256.has_value());
+  EXPECT_TRUE(outcome->files[0].sums.empty());
   EXPECT_TRUE(outcome->bad_pieces.empty());
 }
 
@@ -297,7 +326,8 @@ TEST(HashEngineTest, LooksAtTheSizeWhereNothingIsWanted) {
   payload.AddFile("abc");
   payload.AddFile("abcd");
   for (HashFile& file : payload.request.files) {
-    file.want_md5 = file.want_sha256 = file.want_merkle = false;
+    file.sums = {};
+    file.want_merkle = false;
   }
   payload.request.files[1].size_bytes = 3;
   const auto outcome = Hash(payload.request);
@@ -395,7 +425,7 @@ TEST(HashEngineTest, SurvivesTruncationWhileReading) {
   ASSERT_TRUE(outcome.has_value());
   EXPECT_EQ(outcome->files[0].state, FileState::kUnreadable);
   EXPECT_FALSE(outcome->files[0].error.empty());
-  EXPECT_FALSE(outcome->files[0].sha256.has_value());
+  EXPECT_TRUE(outcome->files[0].sums.empty());
   EXPECT_EQ(outcome->files[1].state, FileState::kOk);
   EXPECT_GT(outcome->bad_pieces.size(), 20u);
 }
@@ -413,7 +443,7 @@ TEST(HashEngineTest, NoticesThatAFileChanged) {
   ASSERT_TRUE(outcome.has_value());
   EXPECT_EQ(outcome->files[0].state, FileState::kUnreadable);
   EXPECT_NE(outcome->files[0].error.find("changed"), std::string::npos);
-  EXPECT_FALSE(outcome->files[0].sha256.has_value());
+  EXPECT_TRUE(outcome->files[0].sums.empty());
 }
 
 TEST(HashEngineTest, ManySmallFilesOnManyThreads) {

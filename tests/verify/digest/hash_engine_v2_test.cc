@@ -47,7 +47,7 @@ struct Payload {
     HashFile file;
     file.path = dir.Write(StrCat("f", contents.size()), content);
     file.size_bytes = content.size();
-    file.want_sha256 = false;
+    file.sums = {};
     file.want_merkle = true;
     file.merkle_pieces = ExpectedPieces(content, request.merkle_piece_length);
     request.files.push_back(std::move(file));
@@ -68,7 +68,9 @@ TEST(HashEngineV2Test, PiecesAreThoseOfATreeBuiltInOrder) {
              {uint64_t{0}, uint64_t{1}, 16 * kKiB, 16 * kKiB + 1, length - 1,
               length, length + 1, 3 * length + 12345, 9 * kMiB + 4321}) {
           payload.AddFile(Content(size, static_cast<uint32_t>(size)));
-          payload.request.files.back().want_sha256 = with_sha256;
+          if (with_sha256) {
+            payload.request.files.back().sums = {SumAlgorithm::kSha256};
+          }
         }
         // No pads, so that only some files begin with a v1 piece.
         payload.request.piece_length = with_v1 ? length : 0;

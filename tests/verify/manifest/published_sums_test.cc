@@ -96,12 +96,39 @@ TEST(PublishedSumsTest, ReadsEveryFormOfALine) {
       {"MD5 (a.bin) = " + md5 + "\n", "a.bin"},
       {"MD5 (a (1).bin) = " + md5 + "\n", "a (1).bin"},
       {"# made by hand\n\n" + md5 + "  a.bin\n", "a.bin"},
-      {"BLAKE2b (a.bin) = 00\n" + md5 + "  a.bin\n", "a.bin"},
+      {"BLAKE2b-16 (a.bin) = 00ff\n" + md5 + "  a.bin\n", "a.bin"},
       {md5 + "  a.bin\n" + md5 + "  a.bin\n", "a.bin"},  // twice the same
   };
   for (const auto& [text, name] : cases) {
     ExpectOne(text, "MD5SUMS", name, SumAlgorithm::kMd5, kMd5);
   }
+}
+
+// RFC 7693, appendix A, and FIPS 180-2, appendix C: digests of "abc".
+TEST(PublishedSumsTest, TellsBlake2bFromTheNameOfTheListOrOfTheLine) {
+  const std::string_view blake2b =
+      "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d1"
+      "7d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923";
+  const std::string_view sha512 =
+      "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
+      "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
+  for (const std::string_view list : {"B2SUMS", "b2sums.txt", "a.b2"}) {
+    ExpectOne(StrCat(blake2b, "  a"), list, "a", SumAlgorithm::kBlake2b,
+              blake2b);
+    // Who names the algorithm is believed, and a short one is no SHA-256.
+    ExpectOne(StrCat("SHA512 (a) = ", sha512), list, "a", SumAlgorithm::kSha512,
+              sha512);
+    ExpectError(ParsePublishedSums(StrCat(kSha256, "  a"), list),
+                ErrorCode::kCorrupt, "64 hexadecimal digits", "E-SUMS");
+  }
+  ExpectOne(blake2b, "a.b2", "a", SumAlgorithm::kBlake2b, blake2b);
+  ExpectOne(StrCat("BLAKE2b (a) = ", blake2b), "x", "a", SumAlgorithm::kBlake2b,
+            blake2b);
+  for (const std::string_view list : {"SHA512SUMS", "x", "a.sha512"}) {
+    ExpectOne(StrCat(sha512, "  a"), list, "a", SumAlgorithm::kSha512, sha512);
+  }
+  ExpectError(ParsePublishedSums("BLAKE2b (a) = 00", "x"), ErrorCode::kCorrupt,
+              "2 characters", "E-SUMS");
 }
 
 TEST(PublishedSumsTest, TellsTheKindFromTheLength) {
