@@ -2,7 +2,6 @@
 #include "verify/digest/hash_engine.h"
 
 #include <algorithm>
-#include <bit>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -15,27 +14,25 @@
 
 #include "verify/base/text.h"
 #include "verify/base/thread_pool.h"
+#include "verify/digest/hash_plan.h"
 #include "verify/digest/hash_stream.h"
-#include "verify/digest/merkle.h"
 #include "verify/digest/merkle_nodes.h"
 
 namespace verify {
 namespace {
 
 using internal::BlockRing;
-using internal::CountUnits;
 using internal::FileJob;
 using internal::HashStream;
+using internal::IsPad;
 using internal::kBlockBytes;
+using internal::kBufferBytes;
 using internal::MerkleNodes;
 using internal::PieceResults;
 using internal::StreamPlan;
 
 // Bounds the memory, beside a block for each thread: a ring has kRingBlocks.
 constexpr size_t kMaxRings = 32;
-constexpr uint64_t kMinSegmentBytes = 8u << 20;
-
-bool IsPad(const HashFile& file) { return file.path.empty(); }
 
 // On a page of its own, which the system copies to faster.
 class AlignedBuffer {
@@ -54,87 +51,6 @@ class AlignedBuffer {
   std::unique_ptr<std::byte[]> storage_;
   std::span<std::byte> bytes_;
 };
-
-// Appends the streams of one file. A digest of the whole file needs all bytes
-// in order: one stream. Without one the file is cut into segments that start
-// with a piece and with a block, so that many threads can share it.
-void PlanFile(const HashRequest& request, const PieceLayout& layout,
-              size_t index, size_t num_threads,
-              std::vector<StreamPlan>& plans) {
-  const HashFile& file = request.files[index];
-  if (IsPad(file)) return;
-  const auto inside = layout.PiecesInside(index);
-  StreamPlan plan;
-  plan.file = index;
-  plan.end = file.size_bytes;
-  plan.sums = file.sums;
-  plan.merkle = file.want_merkle && file.size_bytes > 0;
-  plan.pieces = inside.last > inside.first;
-  plan.merkle_piece_length = request.merkle_piece_length;
-  const uint64_t length = layout.piece_length();
-  uint64_t unit = 0;
-  if (!plan.sums.empty()) {
-    unit = 0;
-  } else if (plan.pieces && !plan.merkle) {
-    plan.begin = inside.first * length - layout.FileStart(index);
-    const uint64_t last = inside.last - 1;
-    plan.end =
-        last * length + layout.PieceBytes(last) - layout.FileStart(index);
-    unit = length;
-  } else if (plan.merkle && !plan.pieces) {
-    unit = kBlockBytes;
-  } else if (plan.merkle && layout.FileStart(index) % length == 0 &&
-             std::has_single_bit(length)) {
-    unit = std::max<uint64_t>(length, kBlockBytes);
-  }
-  if (plan.sums.empty() && !plan.merkle && !plan.pieces) {
-    plan.end = plan.begin;  // only looked at
-  }
-  const uint64_t wish = std::max<uint64_t>(
-      kMinSegmentBytes, (plan.end - plan.begin) / (4 * num_threads));
-  if (unit == 0 || unit >= plan.end - plan.begin ||
-      wish >= plan.end - plan.begin) {
-    plans.push_back(plan);
-    return;
-  }
-  const uint64_t segment = (wish / unit + (wish % unit == 0 ? 0 : 1)) * unit;
-  for (uint64_t begin = plan.begin; begin < plan.end;) {
-    StreamPlan part = plan;
-    part.begin = begin;
-    part.end = plan.end - begin > segment ? begin + segment : plan.end;
-    begin = part.end;
-    plans.push_back(part);
-  }
-}
-
-Result<void> CheckMerklePieces(const HashRequest& request) {
-  const uint64_t length = request.merkle_piece_length;
-  if (length != 0 &&
-      (!std::has_single_bit(length) || length < kMerkleLeafBytes)) {
-    return Fail(ErrorCode::kInvalidArgument,
-                StrCat("v2 piece length ", length,
-                       ", not a power of two of at least ", kMerkleLeafBytes));
-  }
-  uint64_t total = 0;
-  for (const HashFile& file : request.files) {
-    const uint64_t count = length != 0 && file.want_merkle && !IsPad(file)
-                               ? CountUnits(file.size_bytes, length)
-                               : 0;
-    if (!file.merkle_pieces.empty() && file.merkle_pieces.size() != count) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  StrCat("\"", EscapeForTerminal(file.path),
-                         "\": ", file.merkle_pieces.size(),
-                         " v2 piece digests given, its size makes ", count));
-    }
-    total += count;
-    if (total > kMaxPieces) {
-      return Fail(
-          ErrorCode::kLimit,
-          StrCat("more than ", kMaxPieces, " v2 pieces of ", length, " bytes"));
-    }
-  }
-  return {};
-}
 
 class Engine {
  public:
@@ -155,6 +71,7 @@ class Engine {
   struct Work {
     HashStream* stream = nullptr;
     HashStream::Step step;
+    HashStream* partner = nullptr;  // takes the same step side by side
     uint64_t piece = 0;
   };
 
@@ -162,8 +79,11 @@ class Engine {
   void WorkerMain();
   void RunOne(std::unique_lock<std::mutex>& lock, std::span<std::byte> buffer);
   size_t Pick(Work& work);
+  void PickPartner(Work& work);
   bool MayBeginStream() const;
   HashStream* BeginStream();
+  void Settle(HashStream* stream, const HashStream::Step& step,
+              std::unique_lock<std::mutex>& lock);
   void FinishStream(HashStream* stream, std::unique_lock<std::mutex>& lock);
   void JudgeMerkle(const HashFile& file, FileJob& job) const;
   void HashSharedPiece(uint64_t piece, std::span<std::byte> buffer);
@@ -186,6 +106,7 @@ class Engine {
   std::vector<BlockRing> spare_rings_;
   std::vector<uint64_t> shared_pieces_;  // not begun; of several files
   size_t unfinished_ = 0;                // streams and shared pieces
+  size_t pairs_ = 0;                     // of streams that are in step
   uint64_t done_bytes_ = 0;
   uint64_t bytes_read_ = 0;
   size_t idle_ = 0;
@@ -199,7 +120,7 @@ void Engine::Plan() {
     const HashFile& file = request_.files[i];
     if (IsPad(file)) continue;
     const size_t before = plans_.size();
-    PlanFile(request_, layout_, i, num_threads_, plans_);
+    internal::PlanFile(request_, layout_, i, num_threads_, plans_);
     jobs_[i].streams_left = plans_.size() - before;
     const auto inside = layout_.PiecesInside(i);
     if (inside.first >= inside.last) continue;
@@ -261,8 +182,43 @@ size_t Engine::Pick(Work& work) {
     count = 1;
   }
   if (count == 0) return 0;
+  PickPartner(work);
   if (MayBeginStream() || (plans_.empty() && !shared_pieces_.empty())) ++count;
   return count;
+}
+
+// Adds a second stream to a step that can be taken with two, if each other
+// thread keeps a stream of its own, and unless all would end up waiting for the
+// first one, which is faster alone.
+void Engine::PickPartner(Work& work) {
+  HashStream* const stream = work.stream;
+  if (stream == nullptr || work.step.kind != HashStream::StepKind::kSolo ||
+      !stream->CanPair()) {
+    return;
+  }
+  const size_t streams = active_.size() + plans_.size();
+  if (streams < num_threads_ + pairs_ + 1) return;
+  const uint64_t others =
+      total_bytes_ - done_bytes_ - stream->remaining_bytes();
+  if (num_threads_ > 1 &&
+      stream->remaining_bytes() >= others / (num_threads_ - 1)) {
+    return;
+  }
+  for (const auto& other : active_) {
+    if (other.get() == stream || !other->CanPair()) continue;
+    if (work.partner == nullptr ||
+        other->remaining_bytes() > work.partner->remaining_bytes()) {
+      work.partner = other.get();
+    }
+  }
+  // None yet: the next one is opened first.
+  if (work.partner == nullptr && MayBeginStream() &&
+      active_.size() < 2 * num_threads_ &&
+      plans_.back().sums.Has(SumAlgorithm::kSha256)) {
+    size_t count = 0;
+    work.stream = BeginStream();
+    work.step = work.stream->Best(HashStream::Sharing::kAlone, count).value();
+  }
 }
 
 bool Engine::MayBeginStream() const {
@@ -285,7 +241,7 @@ HashStream* Engine::BeginStream() {
 
 void Engine::WorkerMain() {
   try {
-    const AlignedBuffer buffer(kBlockBytes);
+    const AlignedBuffer buffer(kBufferBytes);
     std::unique_lock lock(mu_);
     while (!stop_ && unfinished_ > 0) RunOne(lock, buffer.bytes());
     wake_.notify_all();
@@ -322,10 +278,26 @@ void Engine::RunOne(std::unique_lock<std::mutex>& lock,
     return;
   }
   stream->Start(work.step);
-  lock.unlock();
-  stream->Run(work.step, buffer, cancel_);
-  lock.lock();
-  uint64_t bytes = stream->Complete(work.step);
+  if (work.partner == nullptr) {
+    lock.unlock();
+    stream->Run(work.step, buffer, cancel_);
+    lock.lock();
+  } else {
+    work.partner->Start(work.step);
+    ++pairs_;
+    lock.unlock();
+    HashStream::RunBoth(*stream, *work.partner, buffer, cancel_);
+    lock.lock();
+    --pairs_;
+    Settle(work.partner, work.step, lock);
+  }
+  Settle(stream, work.step, lock);
+}
+
+// After a step: counts what came of it, and finishes the stream if it is done.
+void Engine::Settle(HashStream* stream, const HashStream::Step& step,
+                    std::unique_lock<std::mutex>& lock) {
+  uint64_t bytes = stream->Complete(step);
   bytes_read_ += bytes;
   const bool done = stream->done();
   std::unique_ptr<HashStream> finished;
@@ -479,7 +451,7 @@ Result<HashOutcome> HashFiles(const HashRequest& request,
                        " piece digests given, the sizes make ",
                        layout.num_pieces(), " pieces"));
   }
-  RETURN_IF_ERROR(CheckMerklePieces(request));
+  RETURN_IF_ERROR(internal::CheckMerklePieces(request));
   return Engine(request, layout, cancel, progress).Run();
 }
 

@@ -108,7 +108,7 @@ void HashStream::Run(const Step& step, std::span<std::byte> buffer,
       OpenFile();
       return;
     case StepKind::kSolo:
-      RunSolo(buffer, cancel);
+      RunSolo(buffer.first(kBlockBytes), cancel);
       return;
     case StepKind::kRead:
       if (ring_[index] == nullptr) {
@@ -134,6 +134,42 @@ void HashStream::RunSolo(std::span<std::byte> buffer,
     const ByteSpan bytes = buffer.first(slot.size);
     for (const Goal& goal : wanted_) RunLane(goal, slot, bytes);
     solo_bytes_ += slot.size;
+  }
+}
+
+bool HashStream::CanPair() const {
+  return Sha256Lane::Pairs() && opened_ && !solo_ && !reading_ && !at_end_ &&
+         produced_ == retired_ && sha256_.has_value();
+}
+
+void HashStream::RunBoth(HashStream& a, HashStream& b,
+                         std::span<std::byte> buffer,
+                         const CancelToken& cancel) {
+  // A tree takes whole blocks; without one smaller ones stay in the cache.
+  const bool whole = a.Wants(LaneKind::kMerkle) || b.Wants(LaneKind::kMerkle);
+  const size_t size = whole ? kBlockBytes : kBlockBytes / 2;
+  a.solo_bytes_ = 0;
+  b.solo_bytes_ = 0;
+  const auto read = [&](HashStream& stream, std::span<std::byte> part,
+                        Slot& slot) {
+    stream.ReadBlock(slot, part);
+    const ByteSpan bytes = part.first(slot.size);
+    for (const Goal& goal : stream.wanted_) {
+      if (goal.kind != LaneKind::kSum ||
+          goal.algorithm != SumAlgorithm::kSha256) {
+        stream.RunLane(goal, slot, bytes);
+      }
+    }
+    stream.solo_bytes_ += slot.size;
+    return slot.hole ? ByteSpan() : bytes;
+  };
+  while (a.read_offset_ < a.read_end_ && b.read_offset_ < b.read_end_ &&
+         a.solo_bytes_ < kSoloBytes && !cancel.cancelled()) {
+    Slot a_slot;
+    Slot b_slot;
+    const ByteSpan a_bytes = read(a, buffer.first(size), a_slot);
+    const ByteSpan b_bytes = read(b, buffer.subspan(size, size), b_slot);
+    Sha256Lane::UpdateBoth(*a.sha256_, a_bytes, *b.sha256_, b_bytes);
   }
 }
 
@@ -186,10 +222,7 @@ uint64_t HashStream::Complete(const Step& step) {
       opened_ = true;
       at_end_ = read_offset_ >= read_end_;
       for (const Goal& goal : wanted_) lanes_.push_back({.goal = goal});
-      if (job_.merkle.empty() &&
-          std::any_of(wanted_.begin(), wanted_.end(), [](const Goal& goal) {
-            return goal.kind == LaneKind::kMerkle;
-          })) {
+      if (job_.merkle.empty() && Wants(LaneKind::kMerkle)) {
         job_.merkle = MerkleNodes(file_.size_bytes, actual_size_bytes_,
                                   plan_.merkle_piece_length, kBlockBytes);
       }
@@ -233,6 +266,11 @@ void HashStream::Fail(FileState state, std::string error) {
   error_ = std::move(error);
 }
 
+bool HashStream::Wants(LaneKind kind) const {
+  return std::any_of(wanted_.begin(), wanted_.end(),
+                     [kind](const Goal& goal) { return goal.kind == kind; });
+}
+
 // Whether something comes out of a file that is not whole.
 bool HashStream::JudgesParts() const {
   return plan_.pieces || (plan_.merkle && plan_.merkle_piece_length != 0);
@@ -260,7 +298,10 @@ void HashStream::OpenFile() {
   }
   if (wanted_.empty() || read_end_ < read_offset_) read_end_ = read_offset_;
   for (const Goal& goal : wanted_) {
-    if (goal.kind == LaneKind::kSum) {
+    if (goal.kind == LaneKind::kSum &&
+        goal.algorithm == SumAlgorithm::kSha256) {
+      sha256_.emplace();
+    } else if (goal.kind == LaneKind::kSum) {
       sums_.emplace(goal.algorithm, SumHasher(goal.algorithm));
     }
     if (goal.kind == LaneKind::kPieces) sha1_.emplace();
@@ -318,7 +359,11 @@ void HashStream::RunLane(const Goal& goal, const Slot& slot, ByteSpan bytes) {
   if (slot.hole) return;
   switch (goal.kind) {
     case LaneKind::kSum:
-      sums_.at(goal.algorithm).Update(bytes);
+      if (goal.algorithm == SumAlgorithm::kSha256) {
+        sha256_->Update(bytes);
+      } else {
+        sums_.at(goal.algorithm).Update(bytes);
+      }
       return;
     case LaneKind::kMerkle:
       job_.merkle.Add(slot.offset, bytes);
@@ -380,6 +425,10 @@ void HashStream::MergeInto(FileJob& job) {
     result.error = error_;
   }
   if (result.state != FileState::kOk) return;
+  if (sha256_.has_value()) {
+    const Sha256Digest digest = sha256_->Finish();
+    result.sums[SumAlgorithm::kSha256].assign(digest.begin(), digest.end());
+  }
   for (auto& [algorithm, hasher] : sums_) {
     result.sums[algorithm] = hasher.Finish();
   }

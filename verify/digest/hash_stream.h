@@ -11,7 +11,9 @@
 // every block from one processor's cache to another's: where there are streams
 // enough for all threads, one thread alone takes a block through all lanes
 // instead, in a buffer of its own that stays in its cache. Where only pieces
-// are wanted it takes two of them side by side (sha1_pair.h).
+// are wanted it takes two of them side by side (sha1_pair.h); where there are
+// more streams than threads it takes two streams at a time, whose SHA-256 go
+// side by side (sha256_lane.h).
 // Tested by tests/verify/digest/hash_engine_test.cc.
 #pragma once
 
@@ -29,15 +31,16 @@
 #include "verify/base/progress.h"
 #include "verify/digest/digest.h"
 #include "verify/digest/hash_engine.h"
+#include "verify/digest/hash_plan.h"
 #include "verify/digest/merkle_nodes.h"
 #include "verify/digest/piece_layout.h"
+#include "verify/digest/sha256_lane.h"
 
 namespace verify::internal {
 
-// Two of them fit a second-level cache of 1 MiB; smaller ones cost more in
-// system calls than they save.
-inline constexpr size_t kBlockBytes = 512u << 10;
 inline constexpr size_t kRingBlocks = 8;
+// A thread's buffer: a block of each of two streams.
+inline constexpr size_t kBufferBytes = 2 * kBlockBytes;
 // What a thread takes through a stream alone before it looks around again.
 inline constexpr uint64_t kSoloBytes = 8 * kBlockBytes;
 
@@ -63,18 +66,6 @@ struct FileJob {
   MerkleNodes merkle;                    // of what was read; else empty
 };
 
-// What a stream is to do: bytes [begin, end) of a file, and in which digests
-// they go. Pieces are those that start in the range and lie in the file.
-struct StreamPlan {
-  size_t file = 0;
-  uint64_t begin = 0;
-  uint64_t end = 0;
-  SumSet sums;
-  bool merkle = false;
-  bool pieces = false;
-  uint64_t merkle_piece_length = 0;
-};
-
 // The engine calls Best, Start and Complete under its lock and Run without;
 // what Run touches is set apart by them: one reader at a time, one thread per
 // serial lane, a slot is refilled only when all lanes are through, and a thread
@@ -98,9 +89,14 @@ class HashStream {
   // many there are. kShared: lanes may be spread over threads.
   std::optional<Step> Best(Sharing sharing, size_t& count) const;
   void Start(const Step& step);
-  // `buffer`: the thread's own, of kBlockBytes.
+  // `buffer`: the thread's own, of kBufferBytes.
   void Run(const Step& step, std::span<std::byte> buffer,
            const CancelToken& cancel);
+  // Whether its next step can be a kSolo together with another stream's.
+  bool CanPair() const;
+  // In place of Run, a kSolo of both.
+  static void RunBoth(HashStream& a, HashStream& b, std::span<std::byte> buffer,
+                      const CancelToken& cancel);
   // Returns how many bytes are through all lanes since the last call.
   uint64_t Complete(const Step& step);
   bool done() const;
@@ -146,6 +142,7 @@ class HashStream {
   bool PairAhead() const;
   bool HashPair(std::span<std::byte> buffer, const CancelToken& cancel);
   void RunSolo(std::span<std::byte> buffer, const CancelToken& cancel);
+  bool Wants(LaneKind kind) const;
   void RunLane(const Goal& goal, const Slot& slot, ByteSpan bytes);
   void HashPieces(const Slot& slot, ByteSpan bytes);
   void Fail(FileState state, std::string error);
@@ -183,7 +180,8 @@ class HashStream {
   std::string error_;
 
   // Of one lane each.
-  std::map<SumAlgorithm, SumHasher> sums_;
+  std::optional<Sha256Lane> sha256_;
+  std::map<SumAlgorithm, SumHasher> sums_;  // all others
   std::optional<Sha1Hasher> sha1_;
   bool piece_whole_ = false;  // all bytes of the current piece so far
 };

@@ -11,9 +11,9 @@ namespace verify {
 
 Sha256Digest MerkleHasher::Parent(const Sha256Digest& left,
                                   const Sha256Digest& right) {
-  sha256_.Update(left);
-  sha256_.Update(right);
-  return sha256_.Finish();
+  first_.Update(left);
+  first_.Update(right);
+  return first_.Finish();
 }
 
 Sha256Digest MerkleHasher::Root(std::vector<Sha256Digest> nodes,
@@ -37,10 +37,17 @@ Sha256Digest MerkleHasher::SubtreeRoot(ByteSpan bytes, size_t min_width) {
   CHECK(!bytes.empty());
   std::vector<Sha256Digest> leaves;
   leaves.reserve(bytes.size() / kMerkleLeafBytes + 1);
+  while (bytes.size() >= 2 * kMerkleLeafBytes) {
+    Sha256Lane::UpdateBoth(first_, bytes.first(kMerkleLeafBytes), second_,
+                           bytes.subspan(kMerkleLeafBytes, kMerkleLeafBytes));
+    const auto both = Sha256Lane::FinishBoth(first_, second_);
+    leaves.insert(leaves.end(), both.begin(), both.end());
+    bytes = bytes.subspan(2 * kMerkleLeafBytes);
+  }
   while (!bytes.empty()) {
     const size_t size = std::min(bytes.size(), kMerkleLeafBytes);
-    sha256_.Update(bytes.first(size));
-    leaves.push_back(sha256_.Finish());
+    first_.Update(bytes.first(size));
+    leaves.push_back(first_.Finish());
     bytes = bytes.subspan(size);
   }
   return Root(std::move(leaves), Sha256Digest{}, min_width);

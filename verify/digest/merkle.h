@@ -12,15 +12,20 @@
 
 #include "verify/base/bytes.h"
 #include "verify/digest/digest.h"
+#include "verify/digest/sha256_lane.h"
 
 namespace verify {
 
 inline constexpr size_t kMerkleLeafBytes = 16u << 10;
 
-// Hashes nodes and leaves of trees; holds one running SHA-256, so that a tree
-// of many nodes needs no allocation per node. Thread-compatible.
+// Hashes nodes and leaves of trees, two leaves at a time where that is faster;
+// a tree of many nodes needs no allocation per node. Thread-compatible.
 class MerkleHasher {
  public:
+  explicit MerkleHasher(
+      Sha256Lane::Method method = Sha256Lane::Method::kFastest)
+      : first_(method), second_(method) {}
+
   Sha256Digest Parent(const Sha256Digest& left, const Sha256Digest& right);
 
   // The root of `nodes`, padded on the right with `pad` to the next power of
@@ -36,7 +41,8 @@ class MerkleHasher {
   Sha256Digest ZeroRoot(size_t width);
 
  private:
-  Sha256Hasher sha256_;
+  Sha256Lane first_;
+  Sha256Lane second_;
 };
 
 // The tree of one file as its bytes come in, in order; memory grows with the

@@ -6,10 +6,7 @@
 #include <cstdlib>
 #include <utility>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#include <immintrin.h>
-#endif
+#include "verify/digest/sha_extensions.h"
 
 namespace verify {
 namespace {
@@ -18,11 +15,6 @@ constexpr Sha1State kInitial = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476,
                                 0xc3d2e1f0};
 
 #if defined(__x86_64__)
-
-#define LODESTONE_SHA_TARGET __attribute__((target("sha,sse4.1")))
-// Lanes only overlap in one stretch of instructions.
-#define LODESTONE_SHA_INLINE \
-  LODESTONE_SHA_TARGET __attribute__((always_inline)) inline
 
 // Four rounds are a step; a block is 20 of them.
 constexpr int kSteps = 20;
@@ -112,21 +104,6 @@ LODESTONE_SHA_TARGET void Compress(std::array<Sha1State, 2>& states,
   ToState(b, states[1]);
 }
 
-bool HasShaExtensions() {
-  unsigned a = 0;
-  unsigned b = 0;
-  unsigned c = 0;
-  unsigned d = 0;
-  // Leaf 7: bit 29 of EBX; leaf 1: SSSE3 and SSE4.1, bits 9 and 19 of ECX.
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
-  const bool sha = (b >> 29 & 1) != 0;
-  if (__get_cpuid(1, &a, &b, &c, &d) == 0) return false;
-  return sha && (c >> 9 & 1) != 0 && (c >> 19 & 1) != 0;
-}
-
-#undef LODESTONE_SHA_INLINE
-#undef LODESTONE_SHA_TARGET
-
 #else
 
 void Compress(std::array<Sha1State, 2>&, const std::byte*, const std::byte*,
@@ -134,16 +111,11 @@ void Compress(std::array<Sha1State, 2>&, const std::byte*, const std::byte*,
   std::abort();
 }
 
-bool HasShaExtensions() { return false; }
-
 #endif
 
 }  // namespace
 
-bool Sha1Pair::Supported() {
-  static const bool supported = HasShaExtensions();
-  return supported;
-}
+bool Sha1Pair::Supported() { return internal::HasShaExtensions(); }
 
 void Sha1Pair::Reset() {
   states_.fill(kInitial);

@@ -6,18 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <atomic>
-#include <functional>
-#include <map>
-#include <mutex>
-#include <set>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "tests/support/content.h"
-#include "tests/support/temp_dir.h"
+#include "tests/verify/digest/hash_payload.h"
 #include "verify/base/text.h"
 #include "verify/digest/merkle.h"
 
@@ -25,89 +18,12 @@ namespace verify {
 namespace {
 
 using tests::Content;
-
-constexpr uint64_t kMiB = 1u << 20;
-
-struct Payload {
-  tests::TempDir dir;
-  HashRequest request;
-  std::vector<std::string> contents;  // of files and pads
-  std::string joined;
-
-  void AddFile(std::string content) {
-    HashFile file;
-    file.path = dir.Write(StrCat("f", contents.size()), content);
-    file.size_bytes = content.size();
-    file.sums.Add(SumAlgorithm::kMd5);
-    file.want_merkle = true;
-    Append(file, std::move(content));
-  }
-  void AddPad(size_t size) {
-    HashFile file;
-    file.size_bytes = size;
-    file.sums = {};
-    Append(file, std::string(size, '\0'));
-  }
-  // What one plain loop over the joined bytes gives.
-  std::vector<Sha1Digest> ExpectedPieces() const {
-    std::vector<Sha1Digest> pieces;
-    const std::string_view all = joined;
-    for (size_t at = 0; at < all.size(); at += request.piece_length) {
-      pieces.push_back(Sha1(AsBytes(all.substr(at, request.piece_length))));
-    }
-    return pieces;
-  }
-
- private:
-  void Append(const HashFile& file, std::string content) {
-    request.files.push_back(file);
-    joined += content;
-    contents.push_back(std::move(content));
-  }
-};
-
-Result<HashOutcome> Hash(const HashRequest& request,
-                         ProgressSink* progress = nullptr) {
-  const CancelToken cancel;
-  return HashFiles(request, cancel, progress);
-}
-
-// What OpenSSL gives for all bytes at once.
-std::map<SumAlgorithm, std::vector<std::byte>> PlainSums(ByteSpan bytes,
-                                                         SumSet wanted) {
-  std::map<SumAlgorithm, std::vector<std::byte>> sums;
-  for (const SumAlgorithm algorithm : wanted.List()) {
-    SumHasher hasher(algorithm);
-    hasher.Update(bytes);
-    sums[algorithm] = hasher.Finish();
-  }
-  return sums;
-}
-
-void ExpectAllRight(const Payload& payload, const HashOutcome& outcome) {
-  ASSERT_EQ(outcome.files.size(), payload.contents.size());
-  for (size_t i = 0; i < payload.contents.size(); ++i) {
-    const HashFile& file = payload.request.files[i];
-    const FileDigests& digests = outcome.files[i];
-    const ByteSpan bytes = AsBytes(payload.contents[i]);
-    EXPECT_EQ(digests.state, FileState::kOk) << i << " " << digests.error;
-    EXPECT_EQ(digests.actual_size_bytes, bytes.size()) << i;
-    if (file.path.empty()) {
-      EXPECT_TRUE(digests.sums.empty()) << i;
-      continue;
-    }
-    EXPECT_EQ(digests.sums, PlainSums(bytes, file.sums)) << i;
-    EXPECT_EQ(digests.merkle_root.has_value(),
-              file.want_merkle && !bytes.empty())
-        << i;
-    if (digests.merkle_root.has_value()) {
-      EXPECT_EQ(*digests.merkle_root, MerkleHasher().SubtreeRoot(bytes)) << i;
-    }
-  }
-  if (payload.request.piece_length > 0) {
-    EXPECT_EQ(outcome.piece_digests, payload.ExpectedPieces());
-  }
-}
+using tests::ExpectAllRight;
+using tests::Hash;
+using tests::kMiB;
+using tests::Payload;
+using tests::PlainSums;
+using tests::RecordingSink;
 
 TEST(HashEngineTest, GivesAllDigestsOfOneFile) {
   for (const size_t size :
@@ -144,6 +60,44 @@ TEST(HashEngineTest, GivesEverySumThereIs) {
     ASSERT_NE(outcome->files[1].Sum(SumAlgorithm::kBlake2b), nullptr);
     EXPECT_EQ(outcome->files[1].Sum(SumAlgorithm::kSha256), nullptr);
   }
+}
+
+// Two files at a time go through one thread, and each ends at its own length;
+// what else is wanted of them takes the same blocks.
+TEST(HashEngineTest, MoreFilesThanThreadsGoSideBySide) {
+  for (const size_t threads : {1u, 2u, 3u}) {
+    for (const bool everything : {false, true}) {
+      Payload payload;
+      for (const size_t size :
+           {9 * kMiB + 1, 8 * kMiB, 3 * kMiB + 63, 700'000ul, 64ul, 1ul, 0ul}) {
+        payload.AddFile(Content(size, static_cast<uint32_t>(size)));
+        if (everything) continue;
+        payload.request.files.back().sums = {SumAlgorithm::kSha256};
+        payload.request.files.back().want_merkle = false;
+      }
+      payload.request.piece_length = everything ? 100'000 : 0;
+      payload.request.num_threads = threads;
+      const auto outcome = Hash(payload.request);
+      ASSERT_TRUE(outcome.has_value());
+      ExpectAllRight(payload, *outcome);
+      EXPECT_EQ(outcome->bytes_read, payload.joined.size());
+    }
+  }
+}
+
+// One of a pair is cut short while both are read.
+TEST(HashEngineTest, AFileThatFailsDoesNotDisturbItsPartner) {
+  Payload payload;
+  payload.AddFile(Content(24 * kMiB, 33));
+  payload.AddFile(Content(24 * kMiB, 34));
+  payload.request.num_threads = 1;
+  const std::string path = payload.request.files[0].path;
+  RecordingSink sink([&path] { ASSERT_EQ(truncate(path.c_str(), 0), 0); });
+  const auto outcome = Hash(payload.request, &sink);
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->files[0].state, FileState::kUnreadable);
+  EXPECT_EQ(outcome->files[1].sums, PlainSums(AsBytes(payload.contents[1]),
+                                              payload.request.files[1].sums));
 }
 
 TEST(HashEngineTest, PiecesCrossFilesAndPads) {
@@ -360,32 +314,6 @@ TEST(HashEngineTest, RefusesCountsThatDoNotFit) {
   payload.request.piece_length = 0;
   EXPECT_FALSE(Hash(payload.request).has_value());
 }
-
-class RecordingSink final : public ProgressSink {
- public:
-  explicit RecordingSink(std::function<void()> at_first = {})
-      : at_first_(std::move(at_first)) {}
-
-  void OnProgress(std::string_view item, uint64_t done_bytes,
-                  uint64_t total_bytes) override {
-    {
-      const std::scoped_lock lock(mu_);
-      items_.insert(std::string(item));
-      most_ = std::max(most_, done_bytes);
-      total_ = total_bytes;
-    }
-    if (at_first_ && !called_.exchange(true)) at_first_();
-  }
-
-  std::set<std::string> items_;
-  uint64_t most_ = 0;
-  uint64_t total_ = 0;
-
- private:
-  std::mutex mu_;
-  std::function<void()> at_first_;
-  std::atomic<bool> called_{false};
-};
 
 TEST(HashEngineTest, ProgressReachesTheTotal) {
   Payload payload;

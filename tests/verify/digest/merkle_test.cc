@@ -31,6 +31,16 @@ Sha256Digest Pair(const Sha256Digest& left, const Sha256Digest& right) {
   return hasher.Finish();
 }
 
+// Leaves two by two, and one by one through OpenSSL.
+TEST(MerkleTest, MethodsAgree) {
+  MerkleHasher plain(Sha256Lane::Method::kPlain);
+  for (const size_t size : {1u, 16384u, 16385u, 32768u, 49152u, 262143u}) {
+    const std::vector<std::byte> bytes = Pattern(size);
+    EXPECT_EQ(MerkleHasher().SubtreeRoot(bytes), plain.SubtreeRoot(bytes))
+        << size;
+  }
+}
+
 MerkleTree::Roots RootsOf(ByteSpan bytes, size_t piece_length,
                           size_t step = 1u << 20) {
   MerkleTree tree(piece_length);
