@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cli/flows/content_report.h"
+#include "cli/flows/side_files_flow.h"
 #include "inference/text/load_tokenizer.h"
 #include "verify/base/text.h"
 #include "verify/base/thread_pool.h"
@@ -159,53 +160,11 @@ Result<void> ScanWeights(const verify::Checkpoint& checkpoint,
   return {};
 }
 
-}  // namespace
-
-std::optional<verify::Error> ReportFindings(
-    const verify::StructureReport& report, size_t first, std::string_view level,
-    Context& context) {
-  size_t printed = 0;
-  size_t num_fatal = 0;
-  std::string first_text;
-  for (size_t i = first; i < report.findings.size(); ++i) {
-    const verify::StructureFinding& finding = report.findings[i];
-    const std::string_view kind = verify::FindingKindName(finding.kind);
-    EmitCheck(context.output, fmt::format("{}.tensor", level), level,
-              finding.fatal ? "fail" : "warn", finding.tensor,
-              fmt::format("{}: {}", kind, finding.detail));
-    const std::string text =
-        fmt::format("tensor \"{}\": {}{}{}", EscapeForTerminal(finding.tensor),
-                    kind, finding.detail.empty() ? "" : ": ", finding.detail);
-    if (finding.fatal && num_fatal++ == 0) first_text = text;
-    if (printed < kMaxPrintedFindings) {
-      context.output.Say("      " + text);
-      ++printed;
-    }
-  }
-  const size_t total = report.findings.size() - first;
-  if (total > printed) {
-    context.output.Say(fmt::format("      ... and {} more", total - printed));
-  }
-  if (num_fatal == 0) return std::nullopt;
-  verify::Error error;
-  error.code = ErrorCode::kCorrupt;
-  error.id = level == "numeric" ? "E-NUMBERS" : "E-STRUCTURE";
-  error.message = first_text;
-  if (num_fatal > 1) {
-    error.message += fmt::format(" (and {} more)", num_fatal - 1);
-  }
-  error.hint =
-      "these weights do not belong to this configuration, or are "
-      "damaged; do not use them";
-  return error;
-}
-
-Result<StructureOutcome> CheckModelStructure(const std::string& path,
-                                             bool numeric, size_t num_threads,
-                                             Context& context) {
+// The rest of the stage, once it was tried to open the weights.
+Result<StructureOutcome> CheckOpened(Result<verify::Checkpoint> checkpoint,
+                                     const std::string& path, bool numeric,
+                                     size_t num_threads, Context& context) {
   Output& output = context.output;
-  output.StageBegin("structure");
-  auto checkpoint = verify::Checkpoint::Open(path);
   if (!checkpoint) {
     verify::Error error = std::move(checkpoint).error();
     if (error.code == ErrorCode::kNotFound) {
@@ -267,6 +226,71 @@ Result<StructureOutcome> CheckModelStructure(const std::string& path,
 
   RETURN_IF_ERROR(
       ScanWeights(*checkpoint, path, num_threads, context, report, outcome));
+  return outcome;
+}
+
+}  // namespace
+
+std::optional<verify::Error> ReportFindings(
+    const verify::StructureReport& report, size_t first, std::string_view level,
+    Context& context) {
+  size_t printed = 0;
+  size_t num_fatal = 0;
+  std::string first_text;
+  for (size_t i = first; i < report.findings.size(); ++i) {
+    const verify::StructureFinding& finding = report.findings[i];
+    const std::string_view kind = verify::FindingKindName(finding.kind);
+    EmitCheck(context.output, fmt::format("{}.tensor", level), level,
+              finding.fatal ? "fail" : "warn", finding.tensor,
+              fmt::format("{}: {}", kind, finding.detail));
+    const std::string text =
+        fmt::format("tensor \"{}\": {}{}{}", EscapeForTerminal(finding.tensor),
+                    kind, finding.detail.empty() ? "" : ": ", finding.detail);
+    if (finding.fatal && num_fatal++ == 0) first_text = text;
+    if (printed < kMaxPrintedFindings) {
+      context.output.Say("      " + text);
+      ++printed;
+    }
+  }
+  const size_t total = report.findings.size() - first;
+  if (total > printed) {
+    context.output.Say(fmt::format("      ... and {} more", total - printed));
+  }
+  if (num_fatal == 0) return std::nullopt;
+  verify::Error error;
+  error.code = ErrorCode::kCorrupt;
+  error.id = level == "numeric" ? "E-NUMBERS" : "E-STRUCTURE";
+  error.message = first_text;
+  if (num_fatal > 1) {
+    error.message += fmt::format(" (and {} more)", num_fatal - 1);
+  }
+  error.hint =
+      "these weights do not belong to this configuration, or are "
+      "damaged; do not use them";
+  return error;
+}
+
+Result<StructureOutcome> CheckModelStructure(const std::string& path,
+                                             bool numeric, size_t num_threads,
+                                             Context& context) {
+  context.output.StageBegin("structure");
+  auto checkpoint = verify::Checkpoint::Open(path);
+  const auto side_findings =
+      ReportSideFiles(path, checkpoint ? checkpoint->gguf() : nullptr, context);
+  const bool weights_fail =
+      !checkpoint && checkpoint.error().code != ErrorCode::kNotFound;
+  if (!side_findings && !weights_fail) {
+    if (side_findings.error().code == ErrorCode::kIo) {
+      context.output.StageEnd("structure", false, "");
+      return verify::Unexpected(side_findings.error());
+    }
+    return FailedAt(context.output, "structure.side_files", path,
+                    side_findings.error());
+  }
+  ASSIGN_OR_RETURN(
+      StructureOutcome outcome,
+      CheckOpened(std::move(checkpoint), path, numeric, num_threads, context));
+  if (side_findings) outcome.num_side_findings = *side_findings;
   return outcome;
 }
 

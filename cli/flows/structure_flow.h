@@ -25,6 +25,8 @@ struct StructureOutcome {
   // What is wrong, if something is: kCorrupt, kLimit, kUnsupported, kNotFound
   // (a configuration is missing).
   std::optional<verify::Error> error;
+  // What lies beside the weights and a strict check does not let pass.
+  size_t num_side_findings = 0;
 };
 
 // `path`: a model folder or a weights file. `numeric`: also read every tensor.

@@ -33,6 +33,7 @@ Result<void> CheckModel(const VerifyOptions& options, bool partial,
       const StructureOutcome structure,
       CheckModelStructure(options.path, numeric, options.num_threads, context));
   report.structure_checked = structure.checked && !structure.error.has_value();
+  report.num_side_findings = structure.num_side_findings;
   // Part of a model need not hold all that it takes to read it.
   if (structure.error.has_value() && partial &&
       structure.error->code == verify::ErrorCode::kNotFound) {
@@ -91,7 +92,8 @@ Result<VerifyReport> RunVerify(const VerifyOptions& options, Context& context) {
   }
   if (report.error.has_value()) {
     report.code = ExitCodeFor(*report.error);
-  } else if (options.fail_on_extra && report.content.num_extra > 0) {
+  } else if ((options.fail_on_extra && report.content.num_extra > 0) ||
+             (options.strict && report.num_side_findings > 0)) {
     report.code = ExitCode::kFindings;
   }
   return report;

@@ -28,6 +28,7 @@ struct VerifyOptions {
   bool find_torrent = true;
   VerifyLevel level = VerifyLevel::kNumeric;
   bool fail_on_extra = false;
+  bool strict = false;         // findings beside the weights are findings
   bool pieces_proven = false;  // as in ContentOptions
   size_t num_threads = 0;
   bool cut_pieces_proven = false;  // as ContentOptions has it
@@ -36,6 +37,7 @@ struct VerifyOptions {
 struct VerifyReport {
   ContentReport content;
   bool structure_checked = false;  // and found right
+  size_t num_side_findings = 0;    // as StructureOutcome has it
   ExitCode code = ExitCode::kOk;
   // What `code` stands for, for callers that stop at it.
   std::optional<verify::Error> error;

@@ -14,7 +14,7 @@ import re
 import sys
 
 GROUPS = {"A": 21, "B": 12, "F": 17}
-ROW = re.compile(r"^\| ([ABF]\d+) \| ([^|]+) \| ([^|]+) \|$", re.M)
+ROW = re.compile(r"^\| ([A-G]\d+) \| ([^|]+) \| ([^|]+) \|$", re.M)
 TEST = re.compile(r"((?://[^\n]*\n)*)\s*TEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\)")
 
 
@@ -35,7 +35,7 @@ def cpp_tests(root):
 
 def says(text, case):
     # Alone, or at the head of a name, perhaps with others: A1A2Refuses.
-    return re.search(rf"(?<![A-Za-z0-9])(?:[ABF]\d+)*{case}(?![0-9])",
+    return re.search(rf"(?<![A-Za-z0-9])(?:[A-G]\d+)*{case}(?![0-9])",
                      text) is not None
 
 
