@@ -355,7 +355,9 @@ Result<void> ListParser::Parse(std::string_view text, SumTable& table) {
   return {};
 }
 
-bool IsListName(std::string_view name) {
+}  // namespace
+
+bool IsSumsListName(std::string_view name) {
   const std::string lower = AsciiLower(name);
   if (lower == "release" || lower.ends_with("checklist.chk")) return true;
   if (NameBeforeExtension(name).has_value()) return true;
@@ -369,8 +371,6 @@ bool IsListName(std::string_view name) {
   }
   return false;
 }
-
-}  // namespace
 
 Result<std::vector<PublishedSum>> ParsePublishedSums(
     std::string_view text, std::string_view list_name) {
@@ -398,7 +398,7 @@ Result<std::vector<PublishedSum>> FindPublishedSums(const std::string& folder) {
     }
     std::error_code ignored;
     const std::string name = it->path().filename().string();
-    if (it->is_regular_file(ignored) && IsListName(name)) {
+    if (it->is_regular_file(ignored) && IsSumsListName(name)) {
       lists.push_back(name);
     }
   }

@@ -48,6 +48,10 @@ inline constexpr size_t kMaxSums = 1'000'000;
 Result<std::vector<PublishedSum>> ParsePublishedSums(
     std::string_view text, std::string_view list_name);
 
+// Whether a file of this name holds published digests: RELEASE, SHA256SUMS,
+// X.md5 and the like.
+bool IsSumsListName(std::string_view name);
+
 // All lists in a folder, by name in any case: RELEASE, *checklist.chk, *.md5,
 // *.sha1, *.sha256, *.sha512, *.b2, and MD5SUMS, SHA256SUMS, B2SUMS,
 // sha256sum.txt and the like. Empty if there is none. Two lists that contradict
