@@ -9,7 +9,6 @@
 #include "p2p/magnet.h"
 #include "p2p/metainfo_reader.h"
 #include "p2p/payload_walk.h"
-#include "p2p/piece_hash.h"
 #include "verify/base/text.h"
 #include "verify/digest/hash_engine.h"
 
@@ -25,10 +24,17 @@ using verify::StrCat;
 constexpr uint64_t kMaxChosenPieceLength = 16u << 20;
 constexpr uint64_t kWantedPieces = 2048;
 
-// A file or pad in the v1 list.
-struct V1Entry {
+// A file, or a pad in the v1 list of a hybrid.
+struct Entry {
   const PayloadFile* file = nullptr;  // null: a pad
   uint64_t size_bytes = 0;
+};
+
+struct DigestsOfFile {
+  std::optional<verify::Sha256Digest> sha256;  // if asked for
+  std::optional<verify::Sha256Digest>
+      pieces_root;                                // v2; none for an empty file
+  std::vector<verify::Sha256Digest> piece_layer;  // of more than one piece
 };
 
 class TorrentMaker {
@@ -45,8 +51,8 @@ class TorrentMaker {
 
   Result<void> CheckOptions();
   Result<void> CheckSize() const;
-  void PlanV1();
-  Result<void> HashV1();
+  void PlanEntries();
+  Result<void> Hash();
   std::vector<std::byte> EncodeInfo() const;
   void EncodeFileTree(BencodeWriter& writer) const;
 
@@ -55,8 +61,9 @@ class TorrentMaker {
   verify::ProgressSink* progress_;
   Payload payload_;
   uint64_t piece_length_ = 0;
-  std::vector<V1Entry> v1_;
-  AlignedDigests digests_;  // pieces: v1 of every format that has it
+  std::vector<Entry> entries_;
+  std::vector<DigestsOfFile> digests_;  // as payload_.files
+  std::vector<verify::Sha1Digest> v1_pieces_;
 };
 
 Result<void> TorrentMaker::CheckOptions() {
@@ -115,43 +122,60 @@ Result<void> TorrentMaker::CheckSize() const {
   return {};
 }
 
-void TorrentMaker::PlanV1() {
+void TorrentMaker::PlanEntries() {
   uint64_t offset = 0;
   for (const PayloadFile& file : payload_.files) {
     const uint64_t size = file.identity.size_bytes;
     const uint64_t over = offset % piece_length_;
-    if (has_v2() && size > 0 && over != 0) {
-      v1_.push_back({nullptr, piece_length_ - over});
+    if (has_v1() && has_v2() && size > 0 && over != 0) {
+      entries_.push_back({nullptr, piece_length_ - over});
       offset += piece_length_ - over;
     }
-    v1_.push_back({&file, size});
+    entries_.push_back({&file, size});
     offset += size;
   }
 }
 
-Result<void> TorrentMaker::HashV1() {
+// Every digest that is wanted, of one read.
+Result<void> TorrentMaker::Hash() {
   verify::HashRequest request;
-  request.piece_length = piece_length_;
+  if (has_v1()) request.piece_length = piece_length_;
+  if (has_v2()) request.merkle_piece_length = piece_length_;
   request.num_threads = options_.num_threads;
-  for (const V1Entry& entry : v1_) {
+  for (const Entry& entry : entries_) {
     verify::HashFile file;
-    file.path = entry.file->path;
+    if (entry.file != nullptr) file.path = entry.file->path;
     file.size_bytes = entry.size_bytes;
     file.sums = {};
+    if (options_.want_sha256 && entry.file != nullptr) {
+      file.sums.Add(verify::SumAlgorithm::kSha256);
+    }
+    file.want_merkle = has_v2() && entry.file != nullptr;
     request.files.push_back(std::move(file));
   }
   ASSIGN_OR_RETURN(verify::HashOutcome outcome,
                    verify::HashFiles(request, cancel_, progress_));
-  for (size_t i = 0; i < outcome.files.size(); ++i) {
-    const verify::FileDigests& file = outcome.files[i];
-    if (file.state == verify::FileState::kOk) continue;
-    RETURN_IF_ERROR(CheckUnchanged(payload_.files[i]));
-    return Fail(
-        ErrorCode::kIo,
-        StrCat("read \"", EscapeForTerminal(payload_.files[i].path, 200),
-               "\": ", EscapeForTerminal(file.error)));
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    if (entries_[i].file == nullptr) continue;
+    verify::FileDigests& file = outcome.files[i];
+    if (file.state != verify::FileState::kOk) {
+      RETURN_IF_ERROR(CheckUnchanged(*entries_[i].file));
+      return Fail(
+          ErrorCode::kIo,
+          StrCat("read \"", EscapeForTerminal(entries_[i].file->path, 200),
+                 "\": ", EscapeForTerminal(file.error)));
+    }
+    DigestsOfFile& digests = digests_.emplace_back();
+    if (const auto* sum = file.Sum(verify::SumAlgorithm::kSha256)) {
+      digests.sha256.emplace();
+      std::copy(sum->begin(), sum->end(), digests.sha256->begin());
+    }
+    digests.pieces_root = file.merkle_root;
+    if (file.merkle_pieces.size() > 1) {
+      digests.piece_layer = std::move(file.merkle_pieces);
+    }
   }
-  digests_.pieces = std::move(outcome.piece_digests);
+  v1_pieces_ = std::move(outcome.piece_digests);
   return {};
 }
 
@@ -180,7 +204,7 @@ void TorrentMaker::EncodeFileTree(BencodeWriter& writer) const {
     writer.BeginDictionary();
     writer.Key("length");
     writer.Integer(static_cast<int64_t>(payload_.files[i].identity.size_bytes));
-    if (const auto& root = digests_.files[i].pieces_root) {
+    if (const auto& root = digests_[i].pieces_root) {
       writer.Key("pieces root");
       writer.String(*root);
     }
@@ -204,7 +228,7 @@ std::vector<std::byte> TorrentMaker::EncodeInfo() const {
   } else if (has_v1()) {
     writer.Key("files");
     writer.BeginList();
-    for (const V1Entry& entry : v1_) {
+    for (const Entry& entry : entries_) {
       writer.BeginDictionary();
       if (entry.file == nullptr) {
         writer.Key("attr");
@@ -235,7 +259,7 @@ std::vector<std::byte> TorrentMaker::EncodeInfo() const {
   writer.Integer(static_cast<int64_t>(piece_length_));
   if (has_v1()) {
     writer.Key("pieces");
-    writer.String(std::as_bytes(std::span(digests_.pieces)));
+    writer.String(std::as_bytes(std::span(v1_pieces_)));
   }
   if (options_.is_private) {
     writer.Key("private");
@@ -263,14 +287,8 @@ Result<CreatedTorrent> TorrentMaker::Make() {
   piece_length_ = options_.piece_length != 0 ? options_.piece_length
                                              : ChoosePieceLength(total_bytes);
   RETURN_IF_ERROR(CheckSize());
-  if (has_v1()) PlanV1();
-  if (has_v2()) {
-    ASSIGN_OR_RETURN(digests_,
-                     HashAligned(payload_, piece_length_, has_v1(),
-                                 options_.num_threads, cancel_, progress_));
-  } else {
-    RETURN_IF_ERROR(HashV1());
-  }
+  PlanEntries();
+  RETURN_IF_ERROR(Hash());
   for (const PayloadFile& file : payload_.files) {
     RETURN_IF_ERROR(CheckUnchanged(file));
   }
@@ -279,7 +297,7 @@ Result<CreatedTorrent> TorrentMaker::Make() {
   fields.web_seeds = options_.web_seeds;
   fields.comment = options_.comment;
   fields.creation_date = options_.creation_date;
-  for (const AlignedDigests::File& file : digests_.files) {
+  for (const DigestsOfFile& file : digests_) {
     if (file.piece_layer.empty()) continue;
     const auto layer = std::as_bytes(std::span(file.piece_layer));
     fields.layers.emplace(*file.pieces_root,
@@ -288,6 +306,13 @@ Result<CreatedTorrent> TorrentMaker::Make() {
   CreatedTorrent created;
   created.torrent = EncodeTorrent(EncodeInfo(), fields);
   ASSIGN_OR_RETURN(created.metainfo, ParseMetainfo(created.torrent));
+  if (options_.want_sha256) {
+    auto digests = digests_.begin();
+    for (const MetainfoFile& file : created.metainfo.files) {
+      created.sha256.push_back(file.is_pad ? verify::Sha256Digest{}
+                                           : *(digests++)->sha256);
+    }
+  }
   created.left_out = std::move(payload_.left_out);
   Magnet magnet;
   magnet.info_hashes = created.metainfo.info_hashes;

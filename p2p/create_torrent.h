@@ -27,12 +27,15 @@ struct CreateOptions {
   std::string comment;
   bool is_private = false;
   std::optional<int64_t> creation_date;  // seconds; none as a rule
+  bool want_sha256 = false;  // of every file, in the same read
   size_t num_threads = 0;
 };
 
 struct CreatedTorrent {
   std::vector<std::byte> torrent;
   Metainfo metainfo;
+  // With want_sha256: as metainfo.files; zeros for pads.
+  std::vector<verify::Sha256Digest> sha256;
   std::string magnet;
   // What was left out of the torrent, and why, one line each; a bounded number
   // of them. Printable.

@@ -233,6 +233,31 @@ TEST_P(CreateTorrentTest, PiecesOfSeveralChunks) {
   }
 }
 
+// Digests of FIPS 180-2; the pads of a hybrid have none.
+TEST_P(CreateTorrentTest, GivesTheSha256OfEveryFileOfTheSameRead) {
+  const auto [format, piece_length] = GetParam();
+  const tests::TempDir dir;
+  dir.Write("m/abc", "abc");
+  dir.Write("m/empty", "");
+  dir.Write("m/z", std::string(1'000'000, 'a'));
+  CreateOptions options;
+  options.path = dir.File("m");
+  options.format = format;
+  options.piece_length = static_cast<uint64_t>(piece_length);
+  const InfoHashes without = MustCreate(options).metainfo.info_hashes;
+  options.want_sha256 = true;
+  const CreatedTorrent created = MustCreate(options);
+  EXPECT_EQ(created.metainfo.info_hashes, without);
+  std::vector<std::string> digests;
+  ASSERT_EQ(created.sha256.size(), created.metainfo.files.size());
+  for (size_t i = 0; i < created.sha256.size(); ++i) {
+    if (created.metainfo.files[i].is_pad) continue;
+    digests.push_back(verify::HexEncode(created.sha256[i]).substr(0, 8));
+  }
+  EXPECT_EQ(digests,
+            (std::vector<std::string>{"ba7816bf", "e3b0c442", "cdc76e5c"}));
+}
+
 std::string FormatName(
     const testing::TestParamInfo<std::tuple<TorrentFormat, int>>& info) {
   const TorrentFormat format = std::get<0>(info.param);
