@@ -5,19 +5,23 @@
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
+#include <span>
 
 #include "cli/commands/commands.h"
 #include "cli/commands/session_flags.h"
 #include "cli/flows/describe.h"
 #include "cli/flows/publish_flow.h"
-#include "cli/qr_code.h"
+#include "cli/flows/publish_manifest.h"
 #include "cli/flows/register_model.h"
+#include "cli/qr_code.h"
 #include "cli/shell_quote.h"
 #include "cli/state/paths.h"
 #include "cli/state/torrent_store.h"
 #include "p2p/create_torrent.h"
 #include "verify/base/file.h"
 #include "verify/base/text.h"
+#include "verify/digest/digest.h"
+#include "verify/manifest/manifest.h"
 
 namespace cli {
 namespace {
@@ -45,7 +49,7 @@ class PublishCommand final : public Command {
  public:
   std::string_view name() const override { return "publish"; }
   std::string_view summary() const override {
-    return "make a reproducible .torrent and its magnet link";
+    return "make a reproducible .torrent, its magnet link and a manifest";
   }
   std::string_view example() const override {
     return "lodestone publish models/my-model --tracker "
@@ -70,18 +74,32 @@ class PublishCommand final : public Command {
     app.add_flag("--private", options_.is_private,
                  "peers from the trackers only: no DHT, no peer exchange");
     app.add_flag("--no-date", no_date_,
-                 "write no date even if SOURCE_DATE_EPOCH is set");
+                 "write no date, neither into the manifest nor, if "
+                 "SOURCE_DATE_EPOCH is set, into the torrent");
     app.add_flag("--overwrite", overwrite_, "replace the file if it is there");
     app.add_flag("--qr", qr_, "also print the magnet link as a QR code");
     app.add_option("--catalog-entry", entry_file_,
-                   "also write a catalogue entry to this file (reads all files "
-                   "once more, for their sha256)");
+                   "also write a catalogue entry to this file");
     app.add_option("--license", entry_.license,
-                   "licence that the entry names, as Apache-2.0");
+                   "licence that manifest and entry name, as Apache-2.0");
     app.add_option("--publisher", entry_.publisher,
-                   "publisher that the entry names (unknown)");
+                   "publisher that manifest and entry name (unknown)");
     app.add_option("--architecture", entry_.architecture,
                    "architecture that the entry names (unknown)");
+    app.add_option("--manifest", manifest_.output,
+                   "the manifest to write (beside the torrent, as "
+                   "PATH.manifest.json)");
+    app.add_flag("--no-manifest", no_manifest_, "write no manifest")
+        ->excludes("--manifest");
+    app.add_option("--manifest-version", manifest_.version,
+                   "number of this release (one more than the last that is "
+                   "known)")
+        ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 53));
+    app.add_option(
+        "--expires", expires_,
+        "date, such as 2027-01-31, from which the manifest is stale");
+    app.add_option("--recipe", manifest_.recipe_file,
+                   "JSON file that says what the files were converted from");
     app.add_option("--threads", options_.num_threads,
                    "processors to use (all)");
   }
@@ -95,12 +113,9 @@ class PublishCommand final : public Command {
                   verify::StrCat("\"", verify::EscapeForTerminal(options_.path),
                                  "\" is not there"));
     }
-    if (output_.empty()) {
-      output_ = WithoutTrailingSlashes(
-                    fs::absolute(options_.path).lexically_normal().string()) +
-                ".torrent";
-    }
+    NameOutputs();
     RETURN_IF_ERROR(SetFormat());
+    RETURN_IF_ERROR(SetDates());
     if (!entry_file_.empty() && entry_.license.empty()) {
       return Fail(ErrorCode::kInvalidArgument,
                   "--catalog-entry needs --license: nobody may pass on what "
@@ -124,6 +139,7 @@ class PublishCommand final : public Command {
                      "a private torrent has no DHT and no peer exchange: when "
                      "its trackers are gone, so is the swarm");
     }
+    options_.want_sha256 = !no_manifest_ || !entry_file_.empty();
     output.StageBegin("pieces");
     StageProgress progress(output, "pieces");
     auto created = p2p::CreateTorrent(options_, context.cancel, &progress);
@@ -141,8 +157,12 @@ class PublishCommand final : public Command {
       output.Warning("LEFT_OUT", line);
     }
     RETURN_IF_ERROR(CheckOutput(created->torrent));
+    NewManifest manifest;
+    if (!no_manifest_) {
+      ASSIGN_OR_RETURN(manifest, MakeManifest(manifest_, *created));
+    }
     if (!entry_file_.empty()) {
-      RETURN_IF_ERROR(WriteEntry(*created, context));
+      RETURN_IF_ERROR(WriteEntry(*created, output));
     }
     RETURN_IF_ERROR(verify::WriteFileAtomically(output_, created->torrent));
     if (auto saved = TorrentStore::Default().Save(created->torrent, metainfo,
@@ -150,6 +170,9 @@ class PublishCommand final : public Command {
         !saved) {
       output.Warning("TORRENT_NOT_SAVED", saved.error().message,
                      "seed will need --torrent");
+    }
+    if (!no_manifest_) {
+      RETURN_IF_ERROR(WriteManifest(manifest, metainfo, output));
     }
     // CreateTorrent compared each file with itself after it had read it.
     RegisterModel(metainfo, options_.path,
@@ -162,6 +185,12 @@ class PublishCommand final : public Command {
     result.summary["info_hash_v2"] = HashField(metainfo.info_hashes.v2);
     result.summary["piece_length"] = metainfo.piece_length;
     result.summary["total_bytes"] = metainfo.total_bytes();
+    if (!no_manifest_) {
+      result.summary["manifest"] = manifest_.output;
+      result.summary["manifest_version"] = manifest.manifest.version;
+      result.summary["manifest_sha256"] = verify::HexEncode(
+          verify::Sha256(std::as_bytes(std::span(manifest.text))));
+    }
     result.next.push_back("lodestone seed " + ShellQuote(options_.path));
     if (qr_) PrintQr(*created, output);
     output.Print(created->magnet);
@@ -185,18 +214,53 @@ class PublishCommand final : public Command {
     if (code.has_value()) output.Print(*code);
   }
 
-  Result<void> WriteEntry(const p2p::CreatedTorrent& created,
-                          Context& context) {
-    entry_.path = options_.path;
-    entry_.num_threads = options_.num_threads;
+  void NameOutputs() {
+    if (output_.empty()) {
+      output_ = WithoutTrailingSlashes(
+                    fs::absolute(options_.path).lexically_normal().string()) +
+                ".torrent";
+    }
+    if (manifest_.output.empty()) {
+      constexpr std::string_view kTorrent = ".torrent";
+      std::string stem = output_;
+      if (stem.ends_with(kTorrent)) stem.resize(stem.size() - kTorrent.size());
+      manifest_.output = stem + std::string(verify::kManifestSuffix);
+    }
     if (entry_.publisher.empty()) entry_.publisher = "unknown";
+    manifest_.path = options_.path;
+    manifest_.publisher = entry_.publisher;
+    manifest_.license = entry_.license;
+    manifest_.overwrite = overwrite_;
+  }
+
+  // Beside the torrent, and where `verify` finds it if the payload is moved.
+  Result<void> WriteManifest(const NewManifest& manifest,
+                             const p2p::Metainfo& metainfo, Output& output) {
+    const verify::ByteSpan text = std::as_bytes(std::span(manifest.text));
+    if (!manifest.is_there) {
+      RETURN_IF_ERROR(verify::WriteFileAtomically(manifest_.output, text));
+    }
+    if (auto saved = verify::WriteFileAtomically(
+            TorrentStore::Default().ManifestPath(metainfo), text);
+        !saved) {
+      output.Warning("MANIFEST_NOT_SAVED", saved.error().message,
+                     "verify will find it beside the payload only");
+    }
+    output.Say(fmt::format("      manifest: version {}{}, {}",
+                           manifest.manifest.version,
+                           manifest.is_there ? " as before" : "",
+                           verify::EscapeForTerminal(manifest_.output)));
+    return {};
+  }
+
+  Result<void> WriteEntry(const p2p::CreatedTorrent& created, Output& output) {
     if (entry_.architecture.empty()) entry_.architecture = "unknown";
     const std::time_t when = options_.creation_date.has_value()
                                  ? std::time_t{*options_.creation_date}
                                  : std::time(nullptr);
     entry_.released = UtcDate(when);
     ASSIGN_OR_RETURN(const p2p::CatalogEntry entry,
-                     MakeEntry(entry_, created, context));
+                     MakeEntry(entry_, created, output));
     const std::string text = p2p::FormatCatalogEntry(entry);
     std::error_code error;
     if (!overwrite_ && fs::exists(entry_file_, error)) {
@@ -233,8 +297,19 @@ class PublishCommand final : public Command {
             .Id("E-USAGE");
       }
     }
+    return {};
+  }
+
+  // The torrent gets a date only where SOURCE_DATE_EPOCH asks for one; the
+  // manifest, which is a statement, says when it was made unless told not to.
+  Result<void> SetDates() {
+    if (!expires_.empty()) {
+      ASSIGN_OR_RETURN(manifest_.expires_s, ParseMoment(expires_, "--expires"));
+    }
+    if (no_date_) return {};
+    manifest_.issued_s = int64_t{std::time(nullptr)};
     const char* epoch = std::getenv("SOURCE_DATE_EPOCH");
-    if (epoch == nullptr || no_date_) return {};
+    if (epoch == nullptr) return {};
     const std::string_view text = epoch;
     int64_t seconds = 0;
     const auto [rest, error] =
@@ -246,6 +321,7 @@ class PublishCommand final : public Command {
           .Id("E-USAGE");
     }
     options_.creation_date = seconds;
+    manifest_.issued_s = seconds;
     return {};
   }
 
@@ -263,6 +339,9 @@ class PublishCommand final : public Command {
 
   p2p::CreateOptions options_;
   EntryOptions entry_;
+  ManifestOptions manifest_;
+  bool no_manifest_ = false;
+  std::string expires_;
   std::string entry_file_;
   bool qr_ = false;
   std::string output_;

@@ -15,6 +15,7 @@
 #include "cli/flows/seed_service.h"
 #include "cli/state/paths.h"
 #include "cli/state/state_db.h"
+#include "cli/web/bearer_token.h"
 #include "verify/base/text.h"
 
 namespace cli {
@@ -71,6 +72,10 @@ class SeedCommand final : public Command {
     app.add_option("--metrics", metrics_,
                    "answer http://127.0.0.1:PORT/metrics for Prometheus")
         ->envname("LODESTONE_METRICS");
+    app.add_option("--metrics-token-file", metrics_token_file_,
+                   "only for who shows the token in this file (mode 0600) as "
+                   "Authorization: Bearer TOKEN")
+        ->needs("--metrics");
     app.add_flag("--stay", stay_, "go on when nothing is left to serve");
     app.add_flag("--daemon", daemon_, "go on in the background");
     app.add_flag("--separate", separate_,
@@ -102,6 +107,10 @@ class SeedCommand final : public Command {
     options_.rehash = rehash_;
     options_.stay = stay_;
     options_.metrics_listen = metrics_;
+    if (!metrics_token_file_.empty()) {
+      ASSIGN_OR_RETURN(options_.metrics_token,
+                       ReadTokenFile(metrics_token_file_));
+    }
     if (separate_) options_.socket_name = SeparateSocketName();
     RETURN_IF_ERROR(ReadTargets(context));
     if (!separate_) {
@@ -326,6 +335,7 @@ class SeedCommand final : public Command {
   std::string rule_ = "any";
   std::string scrub_;
   std::string metrics_;
+  std::string metrics_token_file_;
   std::string pause_;
   std::string resume_;
   std::string recheck_;

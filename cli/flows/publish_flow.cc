@@ -6,14 +6,12 @@
 #include "p2p/endpoint_policy.h"
 #include "p2p/magnet.h"
 #include "verify/base/text.h"
-#include "verify/digest/hash_engine.h"
 
 namespace cli {
 namespace {
 
 using verify::ErrorCode;
 using verify::EscapeForTerminal;
-using verify::Fail;
 using verify::Result;
 using verify::StrCat;
 
@@ -37,14 +35,14 @@ std::string EntryName(std::string_view name) {
 
 Result<p2p::CatalogEntry> MakeEntry(const EntryOptions& options,
                                     const p2p::CreatedTorrent& created,
-                                    Context& context) {
+                                    Output& output) {
   const p2p::Metainfo& metainfo = created.metainfo;
   ASSIGN_OR_RETURN(p2p::ParsedMagnet link, p2p::ParseMagnet(created.magnet));
   // An entry is for everybody; endpoints in one's own network are not.
   std::vector<std::string> dropped;
   p2p::FilterEndpoints(link.magnet, false, dropped);
   for (const std::string& line : dropped) {
-    context.output.Warning("ENDPOINT_DROPPED", "catalogue entry: " + line);
+    output.Warning("ENDPOINT_DROPPED", "catalogue entry: " + line);
   }
   p2p::CatalogEntry entry;
   entry.name = EntryName(metainfo.name);
@@ -56,39 +54,19 @@ Result<p2p::CatalogEntry> MakeEntry(const EntryOptions& options,
   entry.magnet = std::move(link.magnet);
   entry.size_bytes = metainfo.total_bytes();
 
-  verify::HashRequest request;
-  request.num_threads = options.num_threads;
-  for (const p2p::MetainfoFile& file : metainfo.files) {
+  for (size_t i = 0; i < metainfo.files.size(); ++i) {
+    const p2p::MetainfoFile& file = metainfo.files[i];
     if (file.is_pad) continue;
-    verify::HashFile hash;
-    hash.path =
-        metainfo.single_file ? options.path : options.path + "/" + file.path;
-    hash.size_bytes = file.size_bytes;
-    request.files.push_back(std::move(hash));
     entry.files.push_back(
         {file.path, file.size_bytes, p2p::Certainty::kCertain});
-  }
-  entry.num_files = entry.files.size();
-  context.output.StageBegin("checksums");
-  StageProgress progress(context.output, "checksums");
-  auto outcome = verify::HashFiles(request, context.cancel, &progress);
-  context.output.StageEnd("checksums", outcome.has_value(), "");
-  if (!outcome) return verify::Unexpected(std::move(outcome).error());
-  for (size_t i = 0; i < entry.files.size(); ++i) {
-    const verify::FileDigests& digests = outcome->files[i];
-    const auto* sha256 = digests.Sum(verify::SumAlgorithm::kSha256);
-    if (digests.state != verify::FileState::kOk || sha256 == nullptr) {
-      return Fail(ErrorCode::kMismatch,
-                  StrCat("\"", EscapeForTerminal(entry.files[i].path),
-                         "\" changed while it was published"));
-    }
     p2p::CatalogSum sum;
-    sum.digest = *sha256;
-    sum.file = entry.files[i].path;
+    sum.digest.assign(created.sha256[i].begin(), created.sha256[i].end());
+    sum.file = file.path;
     sum.publisher = options.publisher;
     sum.where = "made with the torrent";
     entry.sums.push_back(std::move(sum));
   }
+  entry.num_files = entry.files.size();
   entry.provenance.push_back({"info-hash, sizes, sums",
                               "made with the torrent by its publisher",
                               p2p::Certainty::kCertain});

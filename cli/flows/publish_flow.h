@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What publishing says beside the torrent: a catalogue entry, and remarks on
-// web seeds. Tested by tests/scripts/publish.py.
+// What publishing says beside the torrent and the manifest: a catalogue entry,
+// and remarks on web seeds. Tested by tests/scripts/publish.py.
 #pragma once
 
 #include <ctime>
@@ -15,20 +15,18 @@
 namespace cli {
 
 struct EntryOptions {
-  std::string path;  // the payload
   std::string license;
   std::string publisher;
   std::string architecture;
   std::string released;  // YYYY-MM-DD
-  size_t num_threads = 0;
 };
 
-// An entry that the catalogue accepts: exact sizes, a sha256 of every file
-// (which reads all of them once more). Errors: kInvalidArgument (the names do
-// not make an entry), kIo, kMismatch (a file changed), kCancelled.
+// An entry that the catalogue accepts: exact sizes, a sha256 of every file.
+// Requires a torrent made with want_sha256. Errors: kInvalidArgument (the names
+// do not make an entry).
 verify::Result<p2p::CatalogEntry> MakeEntry(const EntryOptions& options,
                                             const p2p::CreatedTorrent& created,
-                                            Context& context);
+                                            Output& output);
 
 // "2026-01-31" of seconds since 1970.
 std::string UtcDate(std::time_t when);

@@ -67,7 +67,8 @@ Result<void> SeedRun::Open() {
     Note(verify::Unexpected(state.error()));
   }
   if (!options_.metrics_listen.empty()) {
-    ASSIGN_OR_RETURN(metrics_, MetricsServer::Start(options_.metrics_listen));
+    ASSIGN_OR_RETURN(metrics_, MetricsServer::Start(options_.metrics_listen,
+                                                    options_.metrics_token));
     output_.Event("listen",
                   {{"endpoint", metrics_->endpoint()}, {"service", "metrics"}});
     output_.Say(StrCat("metrics: http://", metrics_->endpoint(), "/metrics"));

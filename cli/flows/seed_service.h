@@ -40,6 +40,7 @@ struct SeedServiceOptions {
   // Goes on without models, waiting for some.
   bool stay = false;
   std::string metrics_listen;  // "127.0.0.1:9100"; empty: none
+  std::string metrics_token;   // empty: whoever reaches it may read
   // Called once it listens and answers its socket; may be empty.
   std::function<void()> on_ready;
 };

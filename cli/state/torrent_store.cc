@@ -10,6 +10,7 @@
 #include "verify/base/file.h"
 #include "verify/base/json.h"
 #include "verify/base/text.h"
+#include "verify/manifest/manifest.h"
 
 namespace cli {
 namespace {
@@ -132,6 +133,11 @@ Result<void> TorrentStore::Save(verify::ByteSpan torrent,
   const std::string text =
       json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return verify::WriteFileAtomically(stem + ".json", verify::AsBytes(text));
+}
+
+std::string TorrentStore::ManifestPath(const p2p::Metainfo& metainfo) const {
+  return StrCat(folder_, "/", metainfo.info_hashes.Key(),
+                verify::kManifestSuffix);
 }
 
 std::optional<PartialCopy> TorrentStore::FindPartial(

@@ -2,6 +2,8 @@
 // The torrents that `get` and `publish` have seen, so that `verify` and `seed`
 // find the right one for a folder by themselves:
 //   DATA/torrents/KEY.torrent   the metainfo
+//   DATA/torrents/KEY.manifest.json   the publisher's manifest, if known, with
+//                                     its signature beside it
 //   DATA/torrents/KEY.json      {"paths": [where its payload was put],
 //                                "partial": {path: {file: its SHA-256}}}
 // "partial" names the copies of which only some files were wanted, and what
@@ -53,6 +55,9 @@ class TorrentStore {
   // What the copy at `path` was meant to hold; nothing if everything.
   std::optional<PartialCopy> FindPartial(const p2p::Metainfo& metainfo,
                                          const std::string& path) const;
+
+  // Where the manifest of a torrent is kept; it need not be there.
+  std::string ManifestPath(const p2p::Metainfo& metainfo) const;
 
   // By InfoHashes::Key().
   std::optional<KnownTorrent> FindByKey(const std::string& key) const;

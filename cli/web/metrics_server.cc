@@ -7,11 +7,13 @@
 #include <boost/beast/http.hpp>
 #include <charconv>
 #include <chrono>
+#include <list>
 #include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
 
+#include "cli/web/bearer_token.h"
 #include "verify/base/text.h"
 
 namespace cli {
@@ -30,7 +32,7 @@ using verify::StrCat;
 constexpr auto kRequestTime = std::chrono::seconds(5);
 constexpr uint32_t kMaxHeader = 8u << 10;
 constexpr uint64_t kMaxBody = 1024;
-constexpr int kMaxConnections = 16;
+constexpr size_t kMaxConnections = 64;
 
 verify::Unexpected BadListen(const std::string& listen) {
   return Fail(ErrorCode::kInvalidArgument,
@@ -70,12 +72,13 @@ std::string Text(const tcp::endpoint& endpoint) {
 
 class MetricsServer::Impl {
  public:
-  Result<void> Start(const tcp::endpoint& endpoint) {
+  Result<void> Start(const tcp::endpoint& endpoint, const std::string& token) {
+    if (!token.empty()) gate_.emplace(token);
     boost::system::error_code error;
     acceptor_.open(endpoint.protocol(), error);
     if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
     if (!error) acceptor_.bind(endpoint, error);
-    if (!error) acceptor_.listen(kMaxConnections, error);
+    if (!error) acceptor_.listen(static_cast<int>(kMaxConnections), error);
     if (error) {
       const bool taken = error == asio::error::address_in_use;
       return Fail(taken ? ErrorCode::kBusy : ErrorCode::kIo,
@@ -108,11 +111,11 @@ class MetricsServer::Impl {
    public:
     Exchange(Impl& impl, tcp::socket socket)
         : impl_(impl), stream_(std::move(socket)) {
-      ++impl_.connections_;
+      place_ = impl_.waiting_.insert(impl_.waiting_.end(), this);
       parser_.header_limit(kMaxHeader);
       parser_.body_limit(kMaxBody);
     }
-    ~Exchange() { --impl_.connections_; }
+    ~Exchange() { impl_.waiting_.erase(place_); }
     Exchange(const Exchange&) = delete;
     Exchange& operator=(const Exchange&) = delete;
 
@@ -122,6 +125,12 @@ class MetricsServer::Impl {
           stream_, buffer_, parser_,
           [self = shared_from_this()](const boost::system::error_code& error,
                                       size_t) { self->OnRead(error); });
+    }
+
+    // Makes place for another.
+    void Drop() {
+      boost::system::error_code ignored;
+      stream_.socket().close(ignored);
     }
 
    private:
@@ -154,6 +163,7 @@ class MetricsServer::Impl {
     }
 
     Impl& impl_;
+    std::list<Exchange*>::iterator place_;
     beast::tcp_stream stream_;
     beast::flat_buffer buffer_{kMaxHeader + kMaxBody};
     http::request_parser<http::string_body> parser_;
@@ -183,6 +193,29 @@ class MetricsServer::Impl {
       return Plain(http::status::misdirected_request,
                    "the Host header does not name this server\n");
     }
+    if (request.count(http::field::origin) != 0) {
+      return Plain(http::status::forbidden, "not for web pages\n");
+    }
+    if (gate_.has_value()) {
+      const auto shown = request[http::field::authorization];
+      const BearerGate::Verdict verdict =
+          gate_->Judge(std::string_view(shown.data(), shown.size()),
+                       BearerGate::Clock::now());
+      if (verdict == BearerGate::Verdict::kTooMany) {
+        Response response = Plain(http::status::too_many_requests,
+                                  "too many wrong tokens; try later\n");
+        response.set(http::field::retry_after,
+                     std::to_string(BearerGate::kWindow.count()));
+        return response;
+      }
+      if (verdict != BearerGate::Verdict::kPass) {
+        Response response =
+            Plain(http::status::unauthorized,
+                  "show the token: Authorization: Bearer TOKEN\n");
+        response.set(http::field::www_authenticate, "Bearer");
+        return response;
+      }
+    }
     if (request.target() != "/metrics") {
       return Plain(http::status::not_found, "there is GET /metrics only\n");
     }
@@ -190,9 +223,6 @@ class MetricsServer::Impl {
       Response response = Plain(http::status::method_not_allowed, "GET only\n");
       response.set(http::field::allow, "GET");
       return response;
-    }
-    if (request.count(http::field::origin) != 0) {
-      return Plain(http::status::forbidden, "not for web pages\n");
     }
     const std::lock_guard lock(mu_);
     Response response = Plain(http::status::ok, text_);
@@ -205,14 +235,18 @@ class MetricsServer::Impl {
     acceptor_.async_accept(
         [this](const boost::system::error_code& error, tcp::socket socket) {
           if (error == asio::error::operation_aborted) return;
-          if (!error && connections_ < kMaxConnections) {
+          if (!error) {
+            // Who has been silent longest goes: a request is short.
+            if (waiting_.size() >= kMaxConnections) waiting_.front()->Drop();
             std::make_shared<Exchange>(*this, std::move(socket))->Run();
           }
           Accept();
         });
   }
 
-  int connections_ = 0;  // io thread only; outlives the handlers in io_
+  // io thread only; both outlive the handlers in io_. Oldest first.
+  std::list<Exchange*> waiting_;
+  std::optional<BearerGate> gate_;
   std::mutex mu_;
   std::string text_;  // guarded by mu_
   tcp::endpoint local_;
@@ -227,10 +261,10 @@ MetricsServer::MetricsServer(std::unique_ptr<Impl> impl)
 MetricsServer::~MetricsServer() = default;
 
 Result<std::unique_ptr<MetricsServer>> MetricsServer::Start(
-    const std::string& listen) {
+    const std::string& listen, const std::string& token) {
   ASSIGN_OR_RETURN(const tcp::endpoint endpoint, ParseListen(listen));
   auto impl = std::make_unique<Impl>();
-  RETURN_IF_ERROR(impl->Start(endpoint));
+  RETURN_IF_ERROR(impl->Start(endpoint, token));
   return std::unique_ptr<MetricsServer>(new MetricsServer(std::move(impl)));
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Answers GET /metrics on a loopback address, and nothing else. The Host header
 // must name that address (a web page that had its own name resolve to loopback
-// learns nothing). Tested by tests/cli/web/metrics_server_test.cc.
+// learns nothing), and with a token the Authorization header must show it.
+// Tested by tests/cli/web/metrics_server_test.cc.
 #pragma once
 
 #include <memory>
@@ -16,9 +17,10 @@ class MetricsServer {
  public:
   // `listen`: "127.0.0.1:PORT", "[::1]:PORT" or "localhost:PORT"; port 0 lets
   // the system choose. Errors: kInvalidArgument (another address: id E-USAGE),
-  // kBusy (the port is taken: id E-PORT), kIo.
+  // kBusy (the port is taken: id E-PORT), kIo. `token`: of ReadTokenFile;
+  // empty: whoever can reach loopback may read.
   static verify::Result<std::unique_ptr<MetricsServer>> Start(
-      const std::string& listen);
+      const std::string& listen, const std::string& token = "");
   ~MetricsServer();
   MetricsServer(const MetricsServer&) = delete;
   MetricsServer& operator=(const MetricsServer&) = delete;

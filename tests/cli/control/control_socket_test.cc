@@ -91,7 +91,7 @@ class ControlSocketTest : public testing::Test {
   tests::TempDir dir_;
 };
 
-TEST_F(ControlSocketTest, AnswersInAPlaceThatIsPrivate) {
+TEST_F(ControlSocketTest, G1AnswersInAPlaceThatIsPrivate) {
   auto server = Listen();
   ASSERT_TRUE(server) << server.error().ToString();
   struct stat info {};
@@ -116,6 +116,29 @@ TEST_F(ControlSocketTest, AnswersInAPlaceThatIsPrivate) {
   const auto gone = CallControl(Path(), {{"verb", "echo"}}, milliseconds(10));
   ASSERT_FALSE(gone);
   EXPECT_EQ(gone.error().code, ErrorCode::kNotFound);
+}
+
+// Even where the modes of folder and socket would let others in.
+TEST_F(ControlSocketTest, G1AnotherUserIsNotHeard) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can become somebody else";
+  auto server = Listen();
+  ASSERT_TRUE(server);
+  const Service service(**server);
+  ASSERT_EQ(::chmod(dir_.path().c_str(), 0755), 0);
+  ASSERT_EQ(::chmod(Folder().c_str(), 0755), 0);
+  ASSERT_EQ(::chmod(Path().c_str(), 0666), 0);
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    if (::setresuid(65534, 65534, 65534) != 0) ::_exit(2);
+    const std::string answer = Raw("{\"verb\":\"echo\"}\n");
+    ::_exit(answer.empty() ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0) << "1: it was answered";
+  EXPECT_TRUE(CallControl(Path(), {{"verb", "echo"}}, milliseconds(5000)));
 }
 
 TEST_F(ControlSocketTest, G8LiveOwnerIsBusy) {

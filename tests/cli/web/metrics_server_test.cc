@@ -89,6 +89,28 @@ TEST_F(MetricsServerTest, G2ForeignHostIsMisdirected) {
             0u);
 }
 
+TEST_F(MetricsServerTest, G1WithATokenOnlyWhoShowsItIsAnswered) {
+  auto server = MetricsServer::Start("127.0.0.1:0", "0123456789abcdef");
+  ASSERT_TRUE(server);
+  server_ = std::move(*server);
+  server_->SetText("lodestone_up 1\n");
+  const std::string host = server_->endpoint();
+  EXPECT_EQ(Get(host, "Authorization: Bearer 0123456789abcdef\r\n"),
+            "HTTP/1.1 200 OK|lodestone_up 1\n");
+  EXPECT_EQ(Get(host).rfind("HTTP/1.1 401", 0), 0u);
+  EXPECT_EQ(Get(host, "Authorization: Bearer 0123456789abcdeF\r\n")
+                .rfind("HTTP/1.1 401", 0),
+            0u);
+  EXPECT_EQ(Ask("GET /metrics?token=0123456789abcdef HTTP/1.1\r\nHost: " +
+                host + "\r\n\r\n")
+                .rfind("HTTP/1.1 401", 0),
+            0u);
+  // A wrong Host is told apart before the token is looked at.
+  EXPECT_EQ(Get("evil.example", "Authorization: Bearer 0123456789abcdef\r\n")
+                .rfind("HTTP/1.1 421", 0),
+            0u);
+}
+
 TEST_F(MetricsServerTest, G3OnlyGetOfOnePathAndNoWebPages) {
   const std::string host = "Host: " + server_->endpoint() + "\r\n";
   EXPECT_EQ(Ask("GET / HTTP/1.1\r\n" + host + "\r\n").rfind("HTTP/1.1 404", 0),
@@ -98,6 +120,11 @@ TEST_F(MetricsServerTest, G3OnlyGetOfOnePathAndNoWebPages) {
           .rfind("HTTP/1.1 405", 0),
       0u);
   EXPECT_EQ(Get(server_->endpoint(), "Origin: http://evil.example\r\n")
+                .rfind("HTTP/1.1 403", 0),
+            0u);
+  EXPECT_EQ(Ask("OPTIONS /metrics HTTP/1.1\r\n" + host +
+                "Origin: http://evil.example\r\n"
+                "Access-Control-Request-Method: POST\r\n\r\n")
                 .rfind("HTTP/1.1 403", 0),
             0u);
 }
