@@ -272,7 +272,7 @@ class Process:
             thread.join(patience)
         run = Run(self.argv, self._popen.returncode, b"".join(self._stdout),
                   b"".join(self._stderr), time.monotonic() - self._started)
-        if code != -signal.SIGKILL:
+        if run.code != -signal.SIGKILL:
             check_run(run, self.is_json, schema)
         if code is not None:
             equal(run.code, code, f"exit code\n{run}")

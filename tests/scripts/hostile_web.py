@@ -90,11 +90,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def _part(self, change=lambda part: part, **headers):
-        content = self._content()
-        first, last = self._range(content)
-        part = change(content[first:last + 1])
+        path = os.path.join(self.web.root, self.file)
+        size = os.path.getsize(path)
+        first, last = self._range(range(size))
+        with open(path, "rb") as file:
+            file.seek(first)
+            part = change(file.read(last - first + 1))
         self._head(206, len(part),
-                   Content_Range=f"bytes {first}-{last}/{len(content)}",
+                   Content_Range=f"bytes {first}-{last}/{size}",
                    **headers)
         self._write(part)
 

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A damaged copy is made right by fetching what is wrong and nothing else:
-verify --repair, get over a folder, and kills on the way. F7, F9."""
+verify --repair, get over a folder, and kills on the way. D4, F4, F7, F9."""
 import os
+import random
 import shutil
+import signal
 
-from harness import (LOCAL, bare, check, contains, equal, flip_byte, main, read,
-                     same_tree, tree, write)
+from harness import (LOCAL, Failure, bare, check, contains, equal, flip_byte,
+                     main, read, same_tree, tree, write)
+from hostile_web import HostileWeb
 
 MIB = 1 << 20
 
@@ -22,13 +25,16 @@ def wrong_bytes(folder, origin):
 
 
 def one_byte(box, origin, seeder, final, env):
-    """One wrong byte in a large file costs one piece."""
+    """D4: one flipped bit in a large file is found, named, and costs one
+    piece."""
     weights = os.path.join(final, "consolidated.00.pth")
     flip_byte(weights, os.path.getsize(weights) // 2)
     inode = os.stat(weights).st_ino
     run = box.run("verify", final, "--json", code=6, env=env)
     contains(" ".join(run.result["next"]) + run.error["hint"], "--repair",
              "the way to mend it")
+    contains(run.error["message"], "consolidated.00.pth", "D4: the file")
+    contains(run.error["message"], "piece ", "D4: the piece")
     run = box.run("verify", final, "--repair", "--peer", seeder.endpoint,
                   "--port", "0", *LOCAL, "--json", env=env)
     summary = run.result["summary"]
@@ -41,6 +47,21 @@ def one_byte(box, origin, seeder, final, env):
     # Nothing is wrong any more: no peer is asked.
     run = box.run("verify", final, "--repair", "--port", "0", *LOCAL, env=env)
     contains(run.stderr, "nothing to repair", "the second time")
+
+
+def from_web_seed(box, origin, final, env):
+    """No peer at all: the piece comes from a web server."""
+    web = HostileWeb(os.path.dirname(origin))
+    box.at_end(web.close)
+    weights = os.path.join(final, "consolidated.00.pth")
+    flip_byte(weights, os.path.getsize(weights) // 3)
+    run = box.run("verify", final, "--repair", "--web-seed", web.url("good"),
+                  "--port", "0", *LOCAL, "--json", env=env)
+    piece = run.of_type("plan")[-1]["piece_length"]
+    equal(run.result["summary"]["repaired_pieces"], 1, "repaired pieces")
+    equal(run.result["summary"]["downloaded_bytes"], piece, "fetched bytes")
+    equal(web.sent["good"], piece, "bytes that the server sent")
+    same_tree(final, origin)
 
 
 def no_torrent(box, origin):
@@ -150,6 +171,66 @@ def kills(box, origin, seeder, final, env):
           "what is left beside the copy")
 
 
+def damage(final, places):
+    weights = os.path.join(final, "consolidated.00.pth")
+    size = os.path.getsize(weights)
+    for part in range(places):
+        flip_byte(weights, (2 * part + 1) * size // (2 * places))
+
+
+def killed_at_each_step(box, origin, seeder, final, env):
+    """F4: killed at the nth write into the copy, at each sync and each rename:
+    a byte is the old one or the right one, and the next run ends well."""
+    base = ("verify", final, "--repair", "--peer", seeder.endpoint, "--port",
+            "0", *LOCAL)
+    for call in ("write", "sync", "rename"):
+        nth = killed = 0
+        while True:
+            # All writes of a small repair; then ever fewer of them.
+            nth += 1 + nth // 4
+            damage(final, 4)
+            write(os.path.join(final, "RELEASE"), "not what was published")
+            worst = wrong_bytes(final, origin)
+            shim = dict(env, LD_PRELOAD=os.environ["FAULT_SHIM"],
+                        FAULT_CALL=call, FAULT_NTH=str(nth), FAULT_ERRNO="0",
+                        FAULT_PATH=final + "/")
+            run = box.start(*base, env=shim).end()
+            now = wrong_bytes(final, origin)
+            check(now <= worst, f"{call} {nth}: {now} wrong bytes, {worst} "
+                  f"before")
+            if run.code == 0:
+                break
+            equal(run.code, -signal.SIGKILL, f"killed\n{run}")
+            killed += 1
+            box.run(*base, env=env)
+            same_tree(final, origin)
+        same_tree(final, origin)
+        check(killed > 0, f"nothing was killed at {call}")
+
+
+def killed_at_random(box, origin, seeder, final, env):
+    """F4: twelve moments of a run that nobody chose."""
+    moments = random.Random(4)
+    base = ("verify", final, "--repair", "--peer", seeder.endpoint, "--port",
+            "0", *LOCAL, "--down", "8MB")
+    damage(final, 6)
+    whole = box.run(*base, env=env)
+    for _ in range(12):
+        damage(final, 6)
+        worst = wrong_bytes(final, origin)
+        process = box.start(*base, env=env)
+        try:
+            process.end(patience=moments.uniform(0, 1.1 * whole.seconds))
+        except Failure:
+            process.kill()
+        now = wrong_bytes(final, origin)
+        check(now <= worst, f"{now} wrong bytes after a kill, {worst} before")
+        run = box.run(*base, env=env)
+        same_tree(final, origin)
+        equal(sorted(os.listdir(os.path.dirname(final))), ["demo"],
+              f"what is left beside the copy\n{run}")
+
+
 def test(box):
     origin = box.demo()
     seeder = box.seed(origin)
@@ -157,11 +238,14 @@ def test(box):
     final = os.path.join(box.path("models"), "demo")
     box.get(bare(seeder.magnet), seeder, box.path("models"), "--raw", env=env)
     one_byte(box, origin, seeder, final, env)
+    from_web_seed(box, origin, final, env)
     no_torrent(box, origin)
     get_over(box, origin, seeder)
     overwrite(box, origin, seeder)
     adopt(box, origin, seeder)
     kills(box, origin, seeder, final, env)
+    killed_at_each_step(box, origin, seeder, final, env)
+    killed_at_random(box, origin, seeder, final, env)
     seeder.stop()
 
 

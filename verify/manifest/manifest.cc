@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Long because: every field is read, checked and written here, side by side.
 #include "verify/manifest/manifest.h"
 
 #include <algorithm>
