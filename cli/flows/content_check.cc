@@ -362,6 +362,10 @@ void ContentCheck::JudgeFile(size_t index, const verify::FileDigests& digests) {
       verdict.report.outcome = FileOutcome::kUnreadable;
       verdict.report.detail = digests.error;
       return;
+    case verify::FileState::kChanged:
+      verdict.report.outcome = FileOutcome::kMismatch;
+      verdict.report.detail = digests.error;
+      return;
     case verify::FileState::kWrongSize:
       verdict.report.detail = StrCat(digests.actual_size_bytes, " bytes, ",
                                      verdict.report.size_bytes, " published");

@@ -15,20 +15,11 @@
 #include <system_error>
 #include <utility>
 
+#include "verify/base/file_stamp.h"
 #include "verify/base/text.h"
 
 namespace verify {
 namespace {
-
-FileIdentity IdentityOf(const struct stat& info) {
-  FileIdentity identity;
-  identity.device = info.st_dev;
-  identity.inode = info.st_ino;
-  identity.size_bytes = static_cast<uint64_t>(info.st_size);
-  identity.mtime_ns = static_cast<int64_t>(info.st_mtim.tv_sec) * 1000000000 +
-                      info.st_mtim.tv_nsec;
-  return identity;
-}
 
 Unexpected PastEnd(std::string_view name, uint64_t offset, uint64_t count,
                    uint64_t size) {
@@ -68,8 +59,8 @@ Unexpected FailErrno(std::string_view action, std::string_view path,
   const ErrorCode code =
       error_number == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
   Unexpected failure =
-      Fail(code, StrCat(action, " \"", EscapeForTerminal(path), "\": ",
-                        std::generic_category().message(error_number)));
+      Fail(code, StrCat(action, " \"", EscapeForTerminal(path),
+                        "\": ", std::generic_category().message(error_number)));
   if (error_number == ENOSPC || error_number == EDQUOT) {
     return std::move(failure)
         .Id("E-DISK-FULL")
@@ -108,8 +99,8 @@ Result<void> ReadOnlyFile::ReadAt(uint64_t offset,
     return PastEnd(path_, offset, out.size(), size());
   }
   while (!out.empty()) {
-    const ssize_t got = ::pread(fd_.get(), out.data(), out.size(),
-                                static_cast<off_t>(offset));
+    const ssize_t got =
+        ::pread(fd_.get(), out.data(), out.size(), static_cast<off_t>(offset));
     if (got < 0) {
       if (errno == EINTR) continue;
       return FailErrno("read", path_, errno);

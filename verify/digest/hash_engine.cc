@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "verify/base/direct_file.h"
 #include "verify/base/text.h"
 #include "verify/base/thread_pool.h"
 #include "verify/digest/hash_plan.h"
@@ -33,24 +34,6 @@ using internal::StreamPlan;
 
 // Bounds the memory, beside a block for each thread: a ring has kRingBlocks.
 constexpr size_t kMaxRings = 32;
-
-// On a page of its own, which the system copies to faster.
-class AlignedBuffer {
- public:
-  explicit AlignedBuffer(size_t size)
-      : storage_(std::make_unique_for_overwrite<std::byte[]>(size + kAlign)) {
-    void* at = storage_.get();
-    size_t space = size + kAlign;
-    bytes_ = {static_cast<std::byte*>(std::align(kAlign, size, at, space)),
-              size};
-  }
-  std::span<std::byte> bytes() const { return bytes_; }
-
- private:
-  static constexpr size_t kAlign = 4096;
-  std::unique_ptr<std::byte[]> storage_;
-  std::span<std::byte> bytes_;
-};
 
 class Engine {
  public:
@@ -85,6 +68,7 @@ class Engine {
   void Settle(HashStream* stream, const HashStream::Step& step,
               std::unique_lock<std::mutex>& lock);
   void FinishStream(HashStream* stream, std::unique_lock<std::mutex>& lock);
+  void TakeKnown(size_t index, FileJob& job);
   void JudgeMerkle(const HashFile& file, FileJob& job) const;
   void HashSharedPiece(uint64_t piece, std::span<std::byte> buffer);
   HashOutcome Assemble();
@@ -335,10 +319,30 @@ void Engine::FinishStream(HashStream* stream,
   if (last) {
     // Nobody else looks at this file any more.
     lock.unlock();
-    JudgeMerkle(request_.files[stream->plan().file], job);
+    const HashFile& file = request_.files[stream->plan().file];
+    if (file.known.has_value()) {
+      TakeKnown(stream->plan().file, job);
+    } else {
+      JudgeMerkle(file, job);
+    }
     lock.lock();
   }
   --unfinished_;
+}
+
+// The digests of a file that is there and was not read.
+void Engine::TakeKnown(size_t index, FileJob& job) {
+  if (job.result.state != FileState::kOk) return;
+  const HashFile& file = request_.files[index];
+  job.result.known = true;
+  for (const SumAlgorithm algorithm : file.sums.List()) {
+    job.result.sums[algorithm] = file.known->sums.at(algorithm);
+  }
+  if (file.want_merkle) job.result.merkle_root = file.known->merkle_root;
+  uint64_t piece = layout_.PiecesInside(index).first;
+  for (const Sha1Digest& digest : file.known->pieces) {
+    pieces_.Set(piece++, digest);
+  }
 }
 
 // The v2 pieces and the root of a file that has been read.
@@ -397,6 +401,7 @@ HashOutcome Engine::Assemble() {
       jobs_[i].result.actual_size_bytes = request_.files[i].size_bytes;
     }
     outcome.files.push_back(std::move(jobs_[i].result));
+    if (jobs_[i].not_direct) ++outcome.files_not_direct;
   }
   if (!request_.piece_digests.empty()) {
     for (size_t i = 0; i < pieces_.digests.size(); ++i) {
@@ -452,6 +457,7 @@ Result<HashOutcome> HashFiles(const HashRequest& request,
                        layout.num_pieces(), " pieces"));
   }
   RETURN_IF_ERROR(internal::CheckMerklePieces(request));
+  RETURN_IF_ERROR(internal::CheckKnown(request, layout));
   return Engine(request, layout, cancel, progress).Run();
 }
 

@@ -20,12 +20,16 @@ void PlanFile(const HashRequest& request, const PieceLayout& layout,
               std::vector<StreamPlan>& plans) {
   const HashFile& file = request.files[index];
   if (IsPad(file)) return;
-  const auto inside = layout.PiecesInside(index);
+  auto inside = layout.PiecesInside(index);
+  if (file.known.has_value()) inside = {};
   StreamPlan plan;
   plan.file = index;
   plan.end = file.size_bytes;
-  plan.sums = file.sums;
-  plan.merkle = file.want_merkle && file.size_bytes > 0;
+  plan.read_mode = request.read_mode;
+  if (!file.known.has_value()) {
+    plan.sums = file.sums;
+    plan.merkle = file.want_merkle && file.size_bytes > 0;
+  }
   plan.pieces = inside.last > inside.first;
   plan.merkle_piece_length = request.merkle_piece_length;
   const uint64_t length = layout.piece_length();
@@ -88,6 +92,28 @@ Result<void> CheckMerklePieces(const HashRequest& request) {
       return Fail(
           ErrorCode::kLimit,
           StrCat("more than ", kMaxPieces, " v2 pieces of ", length, " bytes"));
+    }
+  }
+  return {};
+}
+
+Result<void> CheckKnown(const HashRequest& request, const PieceLayout& layout) {
+  for (size_t i = 0; i < request.files.size(); ++i) {
+    const HashFile& file = request.files[i];
+    if (!file.known.has_value()) continue;
+    bool fits = !IsPad(file);
+    for (const SumAlgorithm algorithm : file.sums.List()) {
+      fits = fits && file.known->sums.contains(algorithm);
+    }
+    if (file.want_merkle && file.size_bytes > 0) {
+      fits = fits && file.known->merkle_root.has_value() &&
+             request.merkle_piece_length == 0;
+    }
+    const auto inside = layout.PiecesInside(i);
+    if (!fits || file.known->pieces.size() != inside.last - inside.first) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  StrCat("\"", EscapeForTerminal(file.path),
+                         "\": what is known of it is not what is wanted"));
     }
   }
   return {};

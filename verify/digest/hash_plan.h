@@ -27,6 +27,7 @@ struct StreamPlan {
   bool merkle = false;
   bool pieces = false;
   uint64_t merkle_piece_length = 0;
+  ReadMode read_mode = ReadMode::kCached;
 };
 
 inline bool IsPad(const HashFile& file) { return file.path.empty(); }
@@ -39,5 +40,8 @@ void PlanFile(const HashRequest& request, const PieceLayout& layout,
 
 // kInvalidArgument, kLimit: as HashFiles says of v2 pieces.
 Result<void> CheckMerklePieces(const HashRequest& request);
+
+// kInvalidArgument if known digests are not what the request wants.
+Result<void> CheckKnown(const HashRequest& request, const PieceLayout& layout);
 
 }  // namespace verify::internal

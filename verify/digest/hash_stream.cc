@@ -7,6 +7,7 @@
 #include <span>
 #include <utility>
 
+#include "verify/base/file_stamp.h"
 #include "verify/digest/sha1_pair.h"
 
 namespace verify::internal {
@@ -111,14 +112,12 @@ void HashStream::Run(const Step& step, std::span<std::byte> buffer,
       RunSolo(buffer.first(kBlockBytes), cancel);
       return;
     case StepKind::kRead:
-      if (ring_[index] == nullptr) {
-        ring_[index] = std::make_unique_for_overwrite<std::byte[]>(kBlockBytes);
-      }
-      ReadBlock(slots_[index], {ring_[index].get(), kBlockBytes});
+      if (ring_[index].empty()) ring_[index] = AlignedBuffer(kBlockBytes);
+      ReadBlock(slots_[index], ring_[index].bytes());
       return;
     case StepKind::kLane:
       RunLane(lanes_[step.lane].goal, slots_[index],
-              {ring_[index].get(), slots_[index].size});
+              ring_[index].bytes().first(slots_[index].size));
       return;
   }
 }
@@ -195,8 +194,8 @@ bool HashStream::HashPair(std::span<std::byte> buffer,
         static_cast<size_t>(std::min<uint64_t>(half, length - done));
     const auto first = buffer.first(size);
     const auto second = buffer.subspan(half, size);
-    if (!source_->ReadAt(read_offset_ + done, first) ||
-        !source_->ReadAt(read_offset_ + length + done, second)) {
+    if (!ReadFile(read_offset_ + done, first) ||
+        !ReadFile(read_offset_ + length + done, second)) {
       may_pair_ = false;  // block by block from here on, which tells more
       return false;
     }
@@ -309,15 +308,32 @@ void HashStream::OpenFile() {
   may_pair_ = wanted_.size() == 1 && wanted_[0].kind == LaneKind::kPieces &&
               layout_.piece_length() % kSha1BlockBytes == 0 &&
               Sha1Pair::Supported();
-  // Only advice: larger read-ahead, and no harm where it is not taken.
-  static_cast<void>(posix_fadvise(
-      source_->fd(), static_cast<off_t>(read_offset_),
-      static_cast<off_t>(read_end_ - read_offset_), POSIX_FADV_SEQUENTIAL));
+  if (plan_.read_mode == ReadMode::kDirect && read_end_ > read_offset_) {
+    if (auto direct = DirectFile::Open(*source_)) direct_ = std::move(*direct);
+  }
+  // Only advice: larger read-ahead, pages that do not count as used, and no
+  // harm where it is not taken.
+  for (const int advice : {POSIX_FADV_SEQUENTIAL, POSIX_FADV_NOREUSE}) {
+    static_cast<void>(
+        posix_fadvise(source_->fd(), static_cast<off_t>(read_offset_),
+                      static_cast<off_t>(read_end_ - read_offset_), advice));
+  }
+}
+
+Result<void> HashStream::ReadFile(uint64_t offset, std::span<std::byte> out) {
+  if (!direct_.has_value() || !DirectFile::Fits(offset, out)) {
+    return source_->ReadAt(offset, out);
+  }
+  auto read = direct_->ReadAt(offset, out);
+  if (read || read.error().code != ErrorCode::kUnsupported) return read;
+  direct_.reset();
+  return source_->ReadAt(offset, out);
 }
 
 // Only advice: the disk should not wait for who reads and hashes in turn. To be
 // asked for in large parts, since asking costs for what is in memory, too.
 void HashStream::AdviseUpTo(uint64_t end) {
+  if (direct_.has_value()) return;  // it goes past all that
   const uint64_t begin =
       std::max(advised_end_, std::min(read_end_, read_offset_ + kBlockBytes));
   end = std::min(read_end_, end);
@@ -336,7 +352,7 @@ void HashStream::ReadBlock(Slot& slot, std::span<std::byte> buffer) {
   if (read_offset_ + kReadAheadBytes > advised_end_) {
     AdviseUpTo(read_offset_ + 2 * kReadAheadBytes);
   }
-  const auto read = source_->ReadAt(slot.offset, buffer.first(slot.size));
+  const auto read = ReadFile(slot.offset, buffer.first(slot.size));
   if (!read) {
     slot.hole = true;
     Fail(FileState::kUnreadable, read.error().ToString());
@@ -406,20 +422,31 @@ void HashStream::HashPieces(const Slot& slot, ByteSpan bytes) {
 void HashStream::CheckUnchanged() {
   if (!source_.has_value() || state_ == FileState::kUnreadable) return;
   const auto now = source_->CurrentIdentity();
-  if (now && *now == source_->identity()) return;
-  state_ = FileState::kUnreadable;
-  error_ = now ? "file changed while it was read" : now.error().ToString();
+  const auto at_path = StampOf(file_.path);
+  if (now && *now == source_->identity() && at_path &&
+      at_path->identity == *now) {
+    return;
+  }
+  state_ = FileState::kChanged;
+  error_ = now && *now == source_->identity()
+               ? "another file was put in its place while it was read"
+               : "file changed while it was read";
 }
 
 void HashStream::MergeInto(FileJob& job) {
   FileDigests& result = job.result;
-  if (state_ == FileState::kOk && source_.has_value()) {
-    if (job.identity.has_value() && *job.identity != source_->identity()) {
-      Fail(FileState::kUnreadable, "file changed while it was read");
+  if (source_.has_value()) {
+    if (result.identity.has_value() &&
+        *result.identity != source_->identity()) {
+      Fail(FileState::kChanged, "file changed while it was read");
     }
-    job.identity = source_->identity();
+    result.identity = source_->identity();
+    result.actual_size_bytes = actual_size_bytes_;
+    if (plan_.read_mode == ReadMode::kDirect && !direct_.has_value() &&
+        retired_bytes_ > 0) {
+      job.not_direct = true;
+    }
   }
-  if (source_.has_value()) result.actual_size_bytes = actual_size_bytes_;
   if (state_ != FileState::kOk && result.state == FileState::kOk) {
     result.state = state_;
     result.error = error_;

@@ -21,12 +21,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "verify/base/direct_file.h"
 #include "verify/base/file.h"
 #include "verify/base/progress.h"
 #include "verify/digest/digest.h"
@@ -44,7 +44,7 @@ inline constexpr size_t kBufferBytes = 2 * kBlockBytes;
 // What a thread takes through a stream alone before it looks around again.
 inline constexpr uint64_t kSoloBytes = 8 * kBlockBytes;
 
-using BlockRing = std::array<std::unique_ptr<std::byte[]>, kRingBlocks>;
+using BlockRing = std::array<AlignedBuffer, kRingBlocks>;
 
 // Digests of pieces as they become known. Different pieces may be set from
 // different threads at once.
@@ -61,9 +61,9 @@ struct PieceResults {
 // What the streams of one file share.
 struct FileJob {
   size_t streams_left = 0;
-  std::optional<FileIdentity> identity;  // guarded by the engine's lock
-  FileDigests result;                    // guarded by the engine's lock
-  MerkleNodes merkle;                    // of what was read; else empty
+  FileDigests result;       // guarded by the engine's lock
+  bool not_direct = false;  // guarded by the engine's lock
+  MerkleNodes merkle;       // of what was read; else empty
 };
 
 // The engine calls Best, Start and Complete under its lock and Run without;
@@ -138,6 +138,7 @@ class HashStream {
 
   void OpenFile();
   void AdviseUpTo(uint64_t end);
+  Result<void> ReadFile(uint64_t offset, std::span<std::byte> out);
   void ReadBlock(Slot& slot, std::span<std::byte> buffer);
   bool PairAhead() const;
   bool HashPair(std::span<std::byte> buffer, const CancelToken& cancel);
@@ -169,6 +170,7 @@ class HashStream {
 
   // Of the reader.
   std::optional<ReadOnlyFile> source_;
+  std::optional<DirectFile> direct_;  // of the same
   std::vector<Goal> wanted_;
   uint64_t read_offset_ = 0;
   uint64_t read_end_ = 0;

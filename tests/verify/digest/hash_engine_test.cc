@@ -358,22 +358,6 @@ TEST(HashEngineTest, SurvivesTruncationWhileReading) {
   EXPECT_GT(outcome->bad_pieces.size(), 20u);
 }
 
-TEST(HashEngineTest, NoticesThatAFileChanged) {
-  Payload payload;
-  payload.AddFile(Content(4 * kMiB, 26));
-  const std::string path = payload.request.files[0].path;
-  RecordingSink sink([&path] {
-    // Another time of modification, as an editor would leave it.
-    const timespec times[2] = {{0, UTIME_OMIT}, {12345, 0}};
-    ASSERT_EQ(utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
-  });
-  const auto outcome = Hash(payload.request, &sink);
-  ASSERT_TRUE(outcome.has_value());
-  EXPECT_EQ(outcome->files[0].state, FileState::kUnreadable);
-  EXPECT_NE(outcome->files[0].error.find("changed"), std::string::npos);
-  EXPECT_TRUE(outcome->files[0].sums.empty());
-}
-
 TEST(HashEngineTest, ManySmallFilesOnManyThreads) {
   Payload payload;
   for (uint32_t i = 0; i < 200; ++i) {
