@@ -81,6 +81,7 @@ class VerifyCommand final : public Command {
       result.summary["files_added"] = repaired.applied.files_made;
       ASSIGN_OR_RETURN(report, RunVerify(options_, context));
     } else if (repair_) {
+      RemoveRepairRemains(options_.path, options_.torrent->metainfo);
       context.output.Say("      there is nothing to repair");
     }
     if (report.error.has_value()) context.output.Error(*report.error);

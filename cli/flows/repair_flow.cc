@@ -9,6 +9,7 @@
 
 #include "cli/flows/transfer_sink.h"
 #include "p2p/magnet.h"
+#include "p2p/work_folder.h"
 #include "verify/base/text.h"
 #include "verify/digest/hash_engine.h"
 
@@ -66,7 +67,23 @@ Result<void> TrustKnownDigests(const RepairOptions& options, Context& context,
   return {};
 }
 
+std::string WorkFolderFor(const fs::path& path, const p2p::Metainfo& metainfo) {
+  return StrCat(path.parent_path().native(), "/.", metainfo.info_hashes.Key(),
+                ".partial");
+}
+
 }  // namespace
+
+void RemoveRepairRemains(const std::string& path,
+                         const p2p::Metainfo& metainfo) {
+  const std::string folder =
+      WorkFolderFor(fs::absolute(path).lexically_normal(), metainfo);
+  std::error_code ignored;
+  if (!fs::is_directory(fs::symlink_status(folder, ignored))) return;
+  // Whoever holds it is at work on it.
+  const auto work = p2p::WorkFolder::Open(folder);
+  if (work) fs::remove_all(folder, ignored);
+}
 
 Result<p2p::CopyElsewhere> FindGoodPieces(const p2p::Metainfo& metainfo,
                                           const p2p::PieceLayers& layers,
@@ -133,9 +150,7 @@ Result<RepairOutcome> RunRepair(const RepairOptions& options,
                                 Context& context) {
   const p2p::Metainfo& metainfo = options.torrent.metainfo;
   const fs::path path = fs::absolute(options.path).lexically_normal();
-  const std::string work_folder =
-      StrCat(path.parent_path().native(), "/.", metainfo.info_hashes.Key(),
-             ".partial");
+  const std::string work_folder = WorkFolderFor(path, metainfo);
   p2p::CopyElsewhere copy;
   p2p::DownloadOptions download;
   download.magnet = p2p::MagnetOf(metainfo);

@@ -47,6 +47,11 @@ struct RepairOutcome {
   p2p::ApplyOutcome applied;
 };
 
+// Takes away the work folder of a repair that was killed after its last write,
+// beside a copy that was found right; not one that a process holds.
+void RemoveRepairRemains(const std::string& path,
+                         const p2p::Metainfo& metainfo);
+
 // Fetches the pieces of the copy at `path` that are not right and writes them
 // there. The pieces stand in a work folder beside it until they do, so that a
 // run that is killed is taken up by the next one.

@@ -2,7 +2,7 @@
 // Preloaded into the program under test (LD_PRELOAD): makes one system call on
 // one path fail or kill the process, writes down the order of those that make
 // bytes lasting, and moves the wall clock. For tests/scripts/faults.py.
-//   FAULT_CALL    write, read, sync, rename or unlink
+//   FAULT_CALL    write (also copy_file_range), read, sync, rename or unlink
 //   FAULT_PATH    part of the path that is meant
 //   FAULT_NTH     which such call is hit, from 1; every later one too
 //   FAULT_ERRNO   what it fails with; 0: the process is killed instead
@@ -109,6 +109,17 @@ ssize_t pwrite64(int fd, const void* data, size_t size, off64_t at) {
 ssize_t write(int fd, const void* data, size_t size) {
   static auto* const real = Real<ssize_t(int, const void*, size_t)>("write");
   return OnFd("write", fd, [&] { return real(fd, data, size); });
+}
+// In small steps, which the call may do, so that there is a moment in between.
+ssize_t copy_file_range(int from, off64_t* from_at, int to, off64_t* to_at,
+                        size_t size, unsigned flags) {
+  static auto* const real =
+      Real<ssize_t(int, off64_t*, int, off64_t*, size_t, unsigned)>(
+          "copy_file_range");
+  constexpr size_t kStep = 128u << 10;
+  return OnFd("write", to, [&] {
+    return real(from, from_at, to, to_at, size < kStep ? size : kStep, flags);
+  });
 }
 ssize_t pread(int fd, void* data, size_t size, off_t at) {
   static auto* const real = Real<ssize_t(int, void*, size_t, off_t)>("pread");
