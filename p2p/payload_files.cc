@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "verify/base/confined_folder.h"
 #include "verify/base/text.h"
 
 namespace p2p {
@@ -45,32 +46,15 @@ void SetTooShort(lt::storage_error& error, lt::file_index_t file) {
   error.operation = lt::operation_t::file_read;
 }
 
-// Opens FOLDER/PATH part by part without following a link below FOLDER; makes
-// missing folders if `create`. -1 with errno on failure.
-int OpenBeneath(const std::string& folder, std::string_view path, int flags,
+// Opens FOLDER/PATH without following a link below FOLDER; makes what is
+// missing if `create`. -1 with errno on failure.
+int OpenPayload(const std::string& folder, std::string_view path, int flags,
                 bool create) {
-  UniqueFd at(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd at(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!at.valid()) return -1;
-  while (true) {
-    const size_t slash = path.find('/');
-    const std::string part(path.substr(0, slash));
-    if (slash == std::string_view::npos) {
-      return ::openat(at.get(), part.c_str(),
-                      flags | (create ? O_CREAT : 0) | O_NOFOLLOW | O_CLOEXEC,
-                      0600);
-    }
-    path.remove_prefix(slash + 1);
-    constexpr int kFolder = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    int next = ::openat(at.get(), part.c_str(), kFolder);
-    if (next < 0 && errno == ENOENT && create) {
-      if (::mkdirat(at.get(), part.c_str(), 0700) != 0 && errno != EEXIST) {
-        return -1;
-      }
-      next = ::openat(at.get(), part.c_str(), kFolder);
-    }
-    if (next < 0) return -1;
-    at = UniqueFd(next);
-  }
+  if (!create) return verify::OpenBeneath(at.get(), path, flags);
+  if (verify::MakeParentsBeneath(at.get(), path) != 0) return -1;
+  return verify::OpenBeneath(at.get(), path, flags | O_CREAT, 0600);
 }
 
 std::vector<bool> ZeroPriorities(
@@ -119,7 +103,7 @@ PayloadFiles::SharedFd PayloadFiles::OpenNow(lt::file_index_t file, bool create,
   if (options_.mode == PayloadMode::kServe) {
     fd = ::open(StrCat(folder_, "/", name).c_str(), O_RDONLY | O_CLOEXEC);
   } else {
-    fd = OpenBeneath(folder_, name, O_RDWR, create);
+    fd = OpenPayload(folder_, name, O_RDWR, create);
   }
   if (fd < 0) {
     SetError(error, errno, file, lt::operation_t::file_open);

@@ -84,13 +84,17 @@ Result<ReadOnlyFile> ReadOnlyFile::Open(const std::string& path) {
   // O_NONBLOCK: opening a pipe must not wait for a writer.
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd.valid()) return FailErrno("open", path, errno);
+  return Adopt(std::move(fd), path);
+}
+
+Result<ReadOnlyFile> ReadOnlyFile::Adopt(UniqueFd fd, std::string path) {
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return FailErrno("stat", path, errno);
   if (!S_ISREG(info.st_mode)) {
     return Fail(ErrorCode::kIo, StrCat("open \"", EscapeForTerminal(path),
                                        "\": not a regular file"));
   }
-  return ReadOnlyFile(std::move(fd), path, IdentityOf(info));
+  return ReadOnlyFile(std::move(fd), std::move(path), IdentityOf(info));
 }
 
 Result<void> ReadOnlyFile::ReadAt(uint64_t offset,

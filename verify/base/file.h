@@ -85,6 +85,8 @@ class ReadOnlyFile final : public ByteSource {
  public:
   // kNotFound, or kIo (permission, not a regular file).
   static Result<ReadOnlyFile> Open(const std::string& path);
+  // Of a file that is open for reading; `path` for messages.
+  static Result<ReadOnlyFile> Adopt(UniqueFd fd, std::string path);
 
   std::string_view name() const override { return path_; }
   uint64_t size() const override { return identity_.size_bytes; }
