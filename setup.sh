@@ -15,13 +15,13 @@ libssl-dev
 nlohmann-json3-dev libcli11-dev libfmt-dev libedit-dev
 libtomlplusplus-dev libsqlite3-dev libcurl4-openssl-dev libqrencode-dev
 prometheus-cpp-dev
-libsentencepiece-dev libhwy-dev"
+libsentencepiece-dev libhwy-dev libzstd-dev"
 
 # Tests: the test framework, real counterparts for the swarm tests, and tools
 # that the command-line tests call.
 TEST="libgtest-dev libvalijson-dev python3
 aria2 transmission-daemon transmission-cli qbittorrent-nox opentracker
-microsocks iproute2 procps"
+microsocks iproute2 procps zstd"
 
 missing=
 for package in $BUILD $TEST; do

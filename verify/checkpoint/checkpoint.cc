@@ -131,6 +131,12 @@ Unexpected RefuseContent(const std::string& path,
         .Id("E-EMPTY")
         .Hint("nothing of the download has arrived here; fetch it again");
   }
+  if (content.description == "zstd data" ||
+      content.description == "a tar archive") {
+    return Fail(ErrorCode::kCorrupt, message)
+        .Id("E-CONTENT")
+        .Hint("if it is an archive of weights, lodestone unpack opens it");
+  }
   if (content.description == "a bare pickle") {
     return Fail(ErrorCode::kCorrupt, message)
         .Id("E-CONTENT")

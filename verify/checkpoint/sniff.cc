@@ -8,6 +8,8 @@
 #include "verify/base/bytes.h"
 #include "verify/base/text.h"
 #include "verify/checkpoint/checkpoint.h"
+#include "verify/container/archive.h"
+#include "verify/container/tar_reader.h"
 
 namespace verify {
 namespace {
@@ -29,14 +31,6 @@ constexpr std::array kMagics = {
           "an ELF program"},
     Magic{"MZ"sv, "a Windows or llamafile program"},
     Magic{"#!"sv, "a script"},
-    Magic{"7z\xbc\xaf\x27\x1c"sv, "a 7z archive"},
-    Magic{"Rar!\x1a\x07"sv, "a RAR archive"},
-    Magic{"\x1f\x8b"sv, "gzip data"},
-    Magic{"BZh"sv, "bzip2 data"},
-    Magic{"\xfd"
-          "7zXZ\0"sv,
-          "xz data"},
-    Magic{"\x28\xb5\x2f\xfd"sv, "zstd data"},
     Magic{"%PDF-"sv, "a PDF document"},
     Magic{"\x89HDF\r\n"sv, "an HDF5 file"},
     Magic{"\x93NUMPY"sv, "a NumPy array"},
@@ -84,6 +78,17 @@ Result<SniffedContent> SniffContent(const ByteSource& file) {
   const std::string_view text = AsText(start);
 
   if (start.empty()) return SniffedContent{{}, "an empty file"};
+  // Before weights: a file that begins as both is neither.
+  if (IsTar(start)) {
+    const std::string_view weights = WeightsKind(start);
+    return SniffedContent{{},
+                          weights.empty()
+                              ? "a tar archive"
+                              : StrCat("both ", weights, " and a tar archive")};
+  }
+  if (const std::string_view archive = ArchiveKind(start); !archive.empty()) {
+    return SniffedContent{{}, std::string(archive)};
+  }
   if (text.starts_with("GGUF")) {
     return SniffedContent{CheckpointFormat::kGguf, "GGUF"};
   }
@@ -99,6 +104,7 @@ Result<SniffedContent> SniffContent(const ByteSource& file) {
     }
   }
   if (IsHtml(text)) return SniffedContent{{}, "an HTML page"};
+  // One that is damaged, too.
   if (text.size() > kTarMagicOffset &&
       text.substr(kTarMagicOffset).starts_with("ustar")) {
     return SniffedContent{{}, "a tar archive"};

@@ -10,6 +10,8 @@
 #include <unordered_set>
 
 #include "verify/base/bytes.h"
+#include "verify/base/name_folding.h"
+#include "verify/base/path_policy.h"
 #include "verify/base/text.h"
 #include "verify/container/crc32.h"
 
@@ -48,30 +50,12 @@ Unexpected RefuseMember(std::string_view name, std::string_view what,
                 offset, id);
 }
 
-// Why a member must not have this name; empty if it may.
-std::string_view NameProblem(std::string_view name) {
-  if (name.empty()) return "the name is empty";
-  if (!IsValidUtf8(name)) return "the name is not UTF-8";
-  for (const char c : name) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      return "the name has control characters";
-    }
-    if (c == '\\') return "the name has a backslash";
-  }
-  // Every part between slashes must be a plain name.
-  for (size_t begin = 0; begin <= name.size();) {
-    size_t end = name.find('/', begin);
-    if (end == std::string_view::npos) end = name.size();
-    const std::string_view part = name.substr(begin, end - begin);
-    if (part.empty()) return "the name has an empty part";
-    if (part == "." || part == "..") return "the name climbs out of its folder";
-    begin = end + 1;
-  }
-  if (name.find('/') == std::string_view::npos) {
-    return "it is not inside a folder";
-  }
-  return {};
+// Why a member must not have this name; nothing if it may.
+std::optional<std::string> NameRefusal(std::string_view name) {
+  std::vector<std::string_view> parts;
+  if (const auto problem = CheckPath(name, parts)) return problem->reason;
+  if (parts.size() < 2) return "it is not inside a folder";
+  return std::nullopt;
 }
 
 // What a record says before its zip64 extra field is applied.
@@ -289,7 +273,7 @@ class ZipParser {
       const uint64_t at = reader.offset();
       RETURN_IF_ERROR(ReadCentralRecord(reader));
       const ZipEntry& entry = directory_.entries_.back();
-      if (!folded.insert(AsciiLower(entry.name)).second) {
+      if (!folded.insert(FoldName(entry.name)).second) {
         return RefuseMember(entry.name,
                             "a name stands twice, perhaps but for case", at,
                             "E-ZIP-DUPLICATE");
@@ -346,9 +330,8 @@ class ZipParser {
                            kMaxZipNameBytes),
                     at);
     }
-    const std::string_view problem = NameProblem(name);
-    if (!problem.empty()) {
-      return RefuseMember(name, problem, at, "E-ZIP-NAME");
+    if (const auto problem = NameRefusal(name)) {
+      return RefuseMember(name, *problem, at, "E-ZIP-NAME");
     }
     const std::string_view top = name.substr(0, name.find('/'));
     if (directory_.entries_.empty()) {

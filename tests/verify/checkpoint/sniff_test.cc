@@ -2,7 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "tests/support/archive_builder.h"
 #include "tests/support/gguf_builder.h"
 #include "tests/support/pickle_builder.h"
 #include "verify/checkpoint/checkpoint.h"
@@ -25,6 +28,21 @@ TEST(SniffTest, KnowsWeights) {
             CheckpointFormat::kSafetensors);
   EXPECT_EQ(Sniff(tests::BuildSafetensors("{ }", "")).format,
             CheckpointFormat::kSafetensors);
+}
+
+// Valid as two things at once: which one a program sees is its own affair.
+TEST(SniffTest, E6TakesNothingThatIsATarArchiveToo) {
+  tests::TarEntry entry;
+  for (const auto& [name, kind] :
+       std::vector<std::pair<std::string, std::string>>{
+           {"GGUF\3", "GGUF"},
+           {"PK\x03\x04", "a zip archive"},
+           {std::string("\xf0\0\0\0\0\0\0\0{\"a\"", 12), "safetensors"}}) {
+    entry.name = name;
+    const SniffedContent content = Sniff(tests::TarOf({entry}));
+    EXPECT_FALSE(content.format.has_value()) << name;
+    EXPECT_EQ(content.description, "both " + kind + " and a tar archive");
+  }
 }
 
 TEST(SniffTest, SaysWhatOtherFilesAre) {
@@ -56,6 +74,7 @@ TEST(SniffTest, SaysWhatOtherFilesAre) {
                             6),
                 "xz data"},
            Case{"\x28\xb5\x2f\xfd", "zstd data"},
+           Case{"\x50\x2a\x4d\x18", "zstd data"},  // skippable
            Case{tar, "a tar archive"},
            Case{"\x80\x02}q", "a bare pickle"},
            Case{"{\"dim\": 4096}", "JSON text"},
