@@ -42,4 +42,5 @@ uninstall:
 
 bench: build
 	@python3 tests/bench/rivals.py build/release/lodestone
+	@python3 tests/bench/digests.py build/release/lodestone --gib 1 --rounds 3
 	@python3 tests/bench/fetch.py build/release/lodestone --mib 1024 --only lodestone,aria2
