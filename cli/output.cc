@@ -27,20 +27,6 @@ constexpr auto kProgressInterval = std::chrono::milliseconds(500);
 constexpr int kPlainSteps = 20;
 constexpr auto kPlainInterval = std::chrono::seconds(30);
 
-std::string Timestamp() {
-  const auto now = std::chrono::system_clock::now();
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
-  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(
-                          now.time_since_epoch())
-                          .count() %
-                      1000;
-  std::tm utc{};
-  ::gmtime_r(&seconds, &utc);
-  std::array<char, 32> buffer{};
-  std::strftime(buffer.data(), buffer.size(), "%Y-%m-%dT%H:%M:%S", &utc);
-  return fmt::format("{}.{:03}Z", buffer.data(), millis);
-}
-
 double SecondsBetween(steady_clock::time_point from,
                       steady_clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
@@ -114,6 +100,25 @@ std::string ProgressText(const ProgressRecord& record, double rate) {
 
 }  // namespace
 
+std::string Timestamp() {
+  const auto now = std::chrono::system_clock::now();
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(
+                          now.time_since_epoch())
+                          .count() %
+                      1000;
+  std::tm utc{};
+  ::gmtime_r(&seconds, &utc);
+  std::array<char, 32> buffer{};
+  std::strftime(buffer.data(), buffer.size(), "%Y-%m-%dT%H:%M:%S", &utc);
+  return fmt::format("{}.{:03}Z", buffer.data(), millis);
+}
+
+std::string ErrorName(const verify::Error& error) {
+  return error.id.empty() ? std::string(verify::ErrorCodeName(error.code))
+                          : error.id;
+}
+
 Output::Output(const OutputOptions& options)
     : options_(options),
       started_(steady_clock::now()),
@@ -154,7 +159,26 @@ void Output::ClearBarLocked() {
   bar_width_ = 0;
 }
 
+void Output::KeepEvents() {
+  const std::lock_guard lock(mu_);
+  keep_ = true;
+  kept_.clear();
+}
+
+std::vector<KeptEvent> Output::kept_events() const {
+  const std::lock_guard lock(mu_);
+  return kept_;
+}
+
+std::vector<std::string> Output::arguments() const {
+  const std::lock_guard lock(mu_);
+  return arguments_;
+}
+
 void Output::EmitLocked(std::string_view type, const Fields& fields) {
+  if (keep_ && (type == "check" || type == "warning" || type == "stage")) {
+    kept_.push_back({std::string(type), fields});
+  }
   if (!options_.json) return;
   if (options_.document) {
     if (type == "warning") document_warnings_.push_back(fields);
@@ -194,6 +218,7 @@ void Output::Start(std::string_view verb,
                    const std::vector<std::string>& argv) {
   const std::lock_guard lock(mu_);
   verb_ = verb;
+  arguments_ = argv;
   EmitLocked("start", {{"version", kVersion},
                        {"argv", argv},
                        {"pid", ::getpid()},
@@ -337,13 +362,11 @@ void Output::Warning(std::string_view code, std::string_view message,
 
 void Output::Error(const verify::Error& error) {
   const std::lock_guard lock(mu_);
-  Fields fields{
-      {"code", error.id.empty() ? std::string(verify::ErrorCodeName(error.code))
-                                : error.id},
-      {"message", error.message},
-      {"hint", error.hint},
-      {"path", nullptr},
-      {"fatal", true}};
+  Fields fields{{"code", ErrorName(error)},
+                {"message", error.message},
+                {"hint", error.hint},
+                {"path", nullptr},
+                {"fatal", true}};
   if (error.offset.has_value()) fields["offset"] = *error.offset;
   EmitLocked("error", fields);
   if (options_.json) return;

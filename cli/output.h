@@ -35,6 +35,12 @@ struct OutputOptions {
   ProgressMode progress = ProgressMode::kAuto;
 };
 
+// An event that was kept for a report.
+struct KeptEvent {
+  std::string type;
+  Fields fields;
+};
+
 // How far a stage is; what is not known stays at its default.
 struct ProgressRecord {
   std::string stage;
@@ -53,6 +59,12 @@ struct ProgressRecord {
   Fields swarm;
 };
 
+// The name of an error for programs: its id, else the kind.
+std::string ErrorName(const verify::Error& error);
+
+// The time in UTC as RFC 3339 has it, with milliseconds.
+std::string Timestamp();
+
 class Output {
  public:
   explicit Output(const OutputOptions& options);
@@ -63,6 +75,13 @@ class Output {
   bool json() const { return options_.json; }
   bool verbose() const { return options_.verbose; }
   bool quiet() const { return options_.quiet; }
+  // From now on checks, warnings and ends of stages are kept, too, whether or
+  // not anybody asked for JSON; those kept before are forgotten.
+  void KeepEvents();
+  std::vector<KeptEvent> kept_events() const;
+  // As given to Start.
+  std::vector<std::string> arguments() const;
+
   // Something could not be written to stdout (closed pipe, full disk).
   bool failed() const;
 
@@ -105,6 +124,9 @@ class Output {
   bool bar_ = false;  // progress as one line that is drawn over
   mutable std::mutex mu_;
   // All below guarded by mu_.
+  bool keep_ = false;
+  std::vector<KeptEvent> kept_;
+  std::vector<std::string> arguments_;
   std::string verb_;
   std::string job_;
   uint64_t seq_ = 0;

@@ -48,8 +48,9 @@ std::string NamesHint(const p2p::Catalog& catalog, const std::string& name) {
          "magnet:?xt=urn:btih:";
 }
 
-std::vector<verify::PublishedSum> SumsOf(const p2p::CatalogEntry& entry) {
-  std::vector<verify::PublishedSum> sums;
+verify::Evidence EvidenceOf(const p2p::CatalogEntry& entry) {
+  verify::Evidence evidence;
+  evidence.source = "the catalogue";
   for (const p2p::CatalogSum& sum : entry.sums) {
     if (sum.file.empty() || sum.certainty == p2p::Certainty::kUnconfirmed) {
       continue;
@@ -62,9 +63,9 @@ std::vector<verify::PublishedSum> SumsOf(const p2p::CatalogEntry& entry) {
                               : verify::SumAlgorithm::kSha256;
     published.digest = sum.digest;
     published.list = StrCat("the catalogue (", sum.publisher, ")");
-    sums.push_back(std::move(published));
+    evidence.sums.push_back(std::move(published));
   }
-  return sums;
+  return evidence;
 }
 
 Result<void> TryUnconfirmedSums(const p2p::CatalogEntry& entry,

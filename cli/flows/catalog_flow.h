@@ -10,7 +10,7 @@
 #include "cli/flows/content_check.h"
 #include "p2p/catalog.h"
 #include "verify/base/result.h"
-#include "verify/manifest/published_sums.h"
+#include "verify/manifest/evidence.h"
 
 namespace cli {
 
@@ -23,8 +23,8 @@ p2p::Catalog LoadCatalog(std::vector<std::string>& warnings);
 // For a name that is not in the catalogue: those like it, or where all are.
 std::string NamesHint(const p2p::Catalog& catalog, const std::string& name);
 
-// The sums of files that are more than hints, as one more list.
-std::vector<verify::PublishedSum> SumsOf(const p2p::CatalogEntry& entry);
+// The sums of files that are more than hints.
+verify::Evidence EvidenceOf(const p2p::CatalogEntry& entry);
 
 // Tries the unconfirmed sums against the files of `content` that stand at
 // `path`; those that name no file against every small one. Says which matched;

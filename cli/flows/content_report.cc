@@ -13,8 +13,62 @@ using verify::EscapeForTerminal;
 using verify::FileOutcome;
 
 constexpr size_t kMaxPrintedRanges = 8;
+constexpr size_t kMaxDetailBytes = 1024;
 
-// The word of the event schema for an outcome.
+void SayDamage(const FileVerdict& file, std::string_view name, Output& output) {
+  output.Say(
+      fmt::format("FAIL  {}  {}", name,
+                  EscapeForTerminal(file.report.detail, kMaxDetailBytes)));
+  for (size_t i = 0; i < file.damage.size(); ++i) {
+    if (i == kMaxPrintedRanges) {
+      output.Say(fmt::format("        ... and {} more pieces",
+                             file.damage.size() - i));
+      return;
+    }
+    const DamagedRange& range = file.damage[i];
+    output.Say(fmt::format("        piece {}: bytes {} to {}{}", range.piece,
+                           range.begin, range.end - 1,
+                           TensorList(range.tensors)));
+  }
+}
+
+void SayFile(const FileVerdict& file, Output& output) {
+  const std::string name = EscapeForTerminal(file.report.name, 200);
+  const std::string detail =
+      file.report.detail.empty()
+          ? ""
+          : "; " + EscapeForTerminal(file.report.detail, kMaxDetailBytes);
+  switch (file.report.outcome) {
+    case FileOutcome::kOk:
+      // What nothing vouches for can at least be compared by hand.
+      output.Say(
+          fmt::format("ok    {}  {}{}{}", name,
+                      verify::TrustLevelText(file.report.level), detail,
+                      file.report.level == verify::TrustLevel::kUnverified &&
+                              !file.sha256.empty()
+                          ? "; sha256 " + file.sha256
+                          : ""));
+      break;
+    case FileOutcome::kExtra:
+      output.Say(fmt::format("extra {}  {}", name,
+                             file.report.detail.empty()
+                                 ? "no source names it: unsigned"
+                                 : detail.substr(2)));
+      break;
+    case FileOutcome::kLeftOut:
+      output.Say(fmt::format("--    {}  left out on purpose", name));
+      break;
+    case FileOutcome::kMismatch:
+    case FileOutcome::kMissing:
+    case FileOutcome::kWrongSize:
+    case FileOutcome::kUnreadable:
+      SayDamage(file, name, output);
+      break;
+  }
+}
+
+}  // namespace
+
 std::string_view StatusOf(FileOutcome outcome) {
   switch (outcome) {
     case FileOutcome::kOk:
@@ -33,7 +87,7 @@ std::string_view StatusOf(FileOutcome outcome) {
   return "mismatch";
 }
 
-void EmitFile(const FileVerdict& file, Output& output) {
+Fields FieldsOf(const FileVerdict& file) {
   Fields pieces = Fields::array();
   Fields ranges = Fields::array();
   for (const DamagedRange& range : file.damage) {
@@ -43,33 +97,25 @@ void EmitFile(const FileVerdict& file, Output& output) {
                       {"end", range.end},
                       {"tensors", range.tensors}});
   }
-  output.Event("file", {{"path", file.report.name},
-                        {"bytes", file.report.size_bytes},
-                        {"sha256", file.sha256},
-                        {"status", StatusOf(file.report.outcome)},
-                        {"expected", file.expected},
-                        {"level", verify::TrustLevelName(file.report.level)},
-                        {"detail", file.report.detail},
-                        {"bad_pieces", pieces},
-                        {"damage", ranges}});
-}
-
-void SayDamage(const FileVerdict& file, std::string_view name, Output& output) {
-  output.Say(fmt::format("FAIL  {}  {}", name, file.report.detail));
-  for (size_t i = 0; i < file.damage.size(); ++i) {
-    if (i == kMaxPrintedRanges) {
-      output.Say(fmt::format("        ... and {} more pieces",
-                             file.damage.size() - i));
-      return;
-    }
-    const DamagedRange& range = file.damage[i];
-    output.Say(fmt::format("        piece {}: bytes {} to {}{}", range.piece,
-                           range.begin, range.end - 1,
-                           TensorList(range.tensors)));
+  Fields digests = Fields::object();
+  for (const verify::ComputedDigest& digest : file.digests) {
+    digests[std::string(verify::SumAlgorithmName(digest.algorithm))] =
+        verify::HexEncode(digest.bytes);
   }
+  return {{"path", file.report.name},
+          {"bytes", file.report.size_bytes},
+          {"sha256", file.sha256},
+          {"status", StatusOf(file.report.outcome)},
+          {"expected", file.expected},
+          {"level", verify::TrustLevelName(file.report.level)},
+          {"detail", file.report.detail},
+          {"source", file.source},
+          {"signer_key", file.signer_key},
+          {"signer_name", file.signer_name},
+          {"digests", digests},
+          {"bad_pieces", pieces},
+          {"damage", ranges}};
 }
-
-}  // namespace
 
 std::string TensorList(const std::vector<std::string>& tensors) {
   constexpr size_t kMaxNamed = 4;
@@ -83,37 +129,12 @@ std::string TensorList(const std::vector<std::string>& tensors) {
   return text;
 }
 
-void ReportFiles(ContentReport& report, Output& output) {
-  verify::VerifyReport listed;
+void ReportFiles(const ContentReport& report, bool brief, Output& output) {
   for (const FileVerdict& file : report.files) {
-    if (file.report.outcome != FileOutcome::kExtra) {
-      listed.files.push_back(file.report);
-    }
-    EmitFile(file, output);
-    const std::string name = EscapeForTerminal(file.report.name, 200);
-    switch (file.report.outcome) {
-      case FileOutcome::kOk:
-        output.Say(fmt::format(
-            "ok    {}  {}{}", name, verify::TrustLevelText(file.report.level),
-            file.report.detail.empty()
-                ? ""
-                : "; " + EscapeForTerminal(file.report.detail)));
-        break;
-      case FileOutcome::kExtra:
-        output.Say(fmt::format("extra {}  not in the torrent", name));
-        break;
-      case FileOutcome::kLeftOut:
-        output.Say(fmt::format("--    {}  left out on purpose", name));
-        break;
-      case FileOutcome::kMismatch:
-      case FileOutcome::kMissing:
-      case FileOutcome::kWrongSize:
-      case FileOutcome::kUnreadable:
-        SayDamage(file, name, output);
-        break;
-    }
+    output.Event("file", FieldsOf(file));
+    if (brief && file.report.outcome == FileOutcome::kOk) continue;
+    SayFile(file, output);
   }
-  report.level = listed.level();
 }
 
 }  // namespace cli

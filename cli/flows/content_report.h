@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/flows/content_check.h"
@@ -10,8 +11,14 @@
 
 namespace cli {
 
-// Reports every file and sets `report.level` to the weakest of the listed.
-void ReportFiles(ContentReport& report, Output& output);
+// The word of the event schema for an outcome.
+std::string_view StatusOf(verify::FileOutcome outcome);
+
+// What the event of a file says, and a report.
+Fields FieldsOf(const FileVerdict& file);
+
+// Reports every file; `brief`: no line for people on one that is right.
+void ReportFiles(const ContentReport& report, bool brief, Output& output);
 
 // "; tensor a, b, and 3 more", escaped; empty for none.
 std::string TensorList(const std::vector<std::string>& tensors);

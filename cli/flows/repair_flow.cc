@@ -146,6 +146,29 @@ verify::Error DownloadError(verify::Error error) {
   return error;
 }
 
+RepairNeed RepairNeeded(const ContentReport& content) {
+  bool fetch = content.num_unproven > 0;
+  for (const FileVerdict& file : content.files) {
+    switch (file.report.outcome) {
+      case verify::FileOutcome::kOk:
+      case verify::FileOutcome::kExtra:
+      case verify::FileOutcome::kLeftOut:
+        break;
+      case verify::FileOutcome::kMismatch:
+      case verify::FileOutcome::kMissing:
+      case verify::FileOutcome::kWrongSize:
+      case verify::FileOutcome::kUnreadable:
+        // Nobody knows which of the two is right: neither is made true.
+        if (file.contradicted) return RepairNeed::kCannotHelp;
+        fetch = fetch || file.published_bytes.has_value();
+        break;
+    }
+  }
+  if (fetch) return RepairNeed::kFetch;
+  return content.error.has_value() ? RepairNeed::kCannotHelp
+                                   : RepairNeed::kNone;
+}
+
 Result<RepairOutcome> RunRepair(const RepairOptions& options,
                                 Context& context) {
   const p2p::Metainfo& metainfo = options.torrent.metainfo;

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "cli/command.h"
+#include "cli/flows/content_check.h"
 #include "cli/state/torrent_store.h"
 #include "p2p/adopt.h"
 #include "p2p/download.h"
@@ -32,6 +33,16 @@ verify::Result<p2p::ApplyOutcome> ApplyToCopy(
 
 // What is said of a download that did not end well.
 verify::Error DownloadError(verify::Error error);
+
+// What fetching can do for a copy that was checked against its torrent.
+enum class RepairNeed {
+  kNone,
+  kFetch,
+  // Something is wrong, but not what the torrent names: a list that says other
+  // things than the torrent, a file that only a list names.
+  kCannotHelp,
+};
+RepairNeed RepairNeeded(const ContentReport& content);
 
 struct RepairOptions {
   std::string path;

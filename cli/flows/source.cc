@@ -3,7 +3,6 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -12,7 +11,9 @@
 #include "cli/flows/confirm.h"
 #include "cli/flows/http_fetch.h"
 #include "cli/state/torrent_store.h"
+#include "verify/base/bytes.h"
 #include "verify/base/text.h"
+#include "verify/base/web_page.h"
 
 namespace cli {
 namespace {
@@ -33,18 +34,6 @@ bool LooksLikePath(const std::string& text) {
   return text.find('/') != std::string::npos || text.ends_with(".torrent");
 }
 
-// A server's page in place of the file.
-bool LooksLikeHtml(verify::ByteSpan bytes) {
-  const verify::ByteSpan head =
-      bytes.first(std::min<size_t>(bytes.size(), 512));
-  std::string text;
-  for (const std::byte byte : head) text.push_back(static_cast<char>(byte));
-  text = verify::AsciiLower(verify::TrimAscii(text));
-  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
-  return text.starts_with("<!doctype") || text.starts_with("<html") ||
-         text.starts_with("<?xml") || text.starts_with("<head");
-}
-
 void TakeTorrent(std::vector<std::byte> bytes, p2p::Metainfo metainfo,
                  Source& source) {
   source.magnet = p2p::MagnetOf(metainfo);
@@ -60,7 +49,7 @@ Result<void> ReadUrl(const std::string& url,
       std::vector<std::byte> bytes,
       FetchUrl(url, p2p::kMaxMetainfoBytes, session, context.cancel));
   const std::string shown = StrCat("\"", EscapeForTerminal(url, 300), "\"");
-  if (LooksLikeHtml(bytes)) {
+  if (verify::LooksLikeWebPage(verify::AsText(bytes))) {
     return Fail(ErrorCode::kCorrupt,
                 StrCat(shown, " is a web page, not a .torrent file"))
         .Id("E-TORRENT")

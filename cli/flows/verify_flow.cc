@@ -1,16 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/flows/verify_flow.h"
 
+#include <algorithm>
+#include <iterator>
+#include <string_view>
 #include <utility>
 
 #include "cli/flows/catalog_flow.h"
+#include "cli/flows/evidence.h"
 #include "cli/flows/model_flow.h"
+#include "cli/flows/signatures.h"
 #include "cli/flows/structure_flow.h"
+#include "verify/base/text.h"
+#include "verify/manifest/report.h"
 
 namespace cli {
 namespace {
 
+using verify::EscapeForTerminal;
 using verify::Result;
+using verify::StrCat;
+using verify::TrustLevel;
 
 // Whether a file here is another one than the published, not a damaged copy.
 bool IsReplaced(const ContentReport& content) {
@@ -57,43 +67,152 @@ Result<void> CheckModel(const VerifyOptions& options, bool partial,
   return {};
 }
 
-}  // namespace
+// The gates that were asked for. A signature that is missing is an error of
+// its own; the others are findings.
+class Gates {
+ public:
+  Gates(const VerifyOptions& options, VerifyReport& report, Output& output)
+      : options_(options), report_(report), output_(output) {}
 
-Result<VerifyReport> RunVerify(const VerifyOptions& options, Context& context) {
+  void Check() {
+    const ContentReport& content = report_.content;
+    const std::string level(verify::TrustLevelText(content.level));
+    switch (options_.require) {
+      case Requirement::kNone:
+        break;
+      case Requirement::kSha256:
+        Gate("require.sha256", content.level >= TrustLevel::kSha256,
+             "--require sha256: the level is \"" + level + "\"");
+        break;
+      case Requirement::kV2:
+        Gate("require.v2", content.all_roots_right,
+             "--require v2: no v2 root of a torrent proves every file");
+        break;
+      case Requirement::kSigned:
+        NeedSignature(level);
+        break;
+    }
+    if (options_.strict) {
+      Gate("strict", report_.num_side_findings == 0,
+           StrCat("--strict: ", report_.num_side_findings,
+                  " things here can be run by other programs"));
+    }
+    if (options_.fail_on_extra) {
+      Gate("fail-on-extra", content.num_extra == 0,
+           StrCat("--fail-on-extra: ", content.num_extra,
+                  " files that no source names"));
+    }
+    if (options_.fail_on_missing) {
+      Gate("fail-on-missing", content.num_missing == 0,
+           StrCat("--fail-on-missing: ", content.num_missing,
+                  " files are not here"));
+    }
+  }
+
+ private:
+  void Gate(std::string_view id, bool ok, std::string text) {
+    output_.Event("check", {{"id", StrCat("gate.", id)},
+                            {"level", "gate"},
+                            {"status", ok ? "pass" : "fail"},
+                            {"subject", options_.path},
+                            {"detail", ok ? "" : text},
+                            {"evidence", Fields::object()}});
+    if (ok) return;
+    output_.Say("FAIL  " + text);
+    report_.findings.push_back(std::move(text));
+  }
+
+  void NeedSignature(const std::string& level) {
+    const bool is_signed = report_.content.level == TrustLevel::kTrustedKey;
+    Gate("require.signed", is_signed,
+         "--require signed: the level is \"" + level + "\"");
+    if (is_signed || report_.error.has_value()) return;
+    verify::Error error;
+    error.code = verify::ErrorCode::kUntrusted;
+    error.id = "E-UNSIGNED";
+    error.message = StrCat("no key that you trust signed all of \"",
+                           EscapeForTerminal(options_.path),
+                           "\": the level is \"", level, "\"");
+    error.hint =
+        "get the signature and the key of the publisher; `lodestone keys "
+        "trust` makes a key count";
+    report_.error = std::move(error);
+  }
+
+  const VerifyOptions& options_;
+  VerifyReport& report_;
+  Output& output_;
+};
+
+// The options of the content check, with all sources that there are.
+Result<ContentOptions> GatherSources(const VerifyOptions& options,
+                                     Context& context) {
   ContentOptions content;
   content.path = options.path;
   content.torrent = options.torrent;
   content.pieces_proven = options.pieces_proven;
   content.num_threads = options.num_threads;
-  content.pieces_only = options.level == VerifyLevel::kPieces;
   content.cut_pieces_proven = options.cut_pieces_proven;
+  content.brief = options.brief;
   if (!content.torrent.has_value() && options.find_torrent) {
     content.torrent = TorrentStore::Default().FindForPath(options.path);
   }
-  // What the catalogue says of this torrent is one more list.
+  // What was named is compared.
+  content.pieces_only = options.level == VerifyLevel::kPieces &&
+                        content.torrent.has_value() && options.evidence.empty();
+  content.evidence = options.evidence;
+  content.source_files = options.source_files;
+  if (content.pieces_only) return content;
+  ASSIGN_OR_RETURN(FoundEvidence found,
+                   FindEvidence(options.path, context.output));
+  std::move(found.evidence.begin(), found.evidence.end(),
+            std::back_inserter(content.evidence));
+  std::move(found.source_files.begin(), found.source_files.end(),
+            std::back_inserter(content.source_files));
+  return content;
+}
+
+}  // namespace
+
+Result<VerifyReport> RunVerify(const VerifyOptions& options, Context& context) {
+  ASSIGN_OR_RETURN(ContentOptions content, GatherSources(options, context));
+  // What the catalogue says of this torrent is one more source.
   std::vector<std::string> ignored;
   const p2p::Catalog catalog = LoadCatalog(ignored);
   const p2p::CatalogEntry* entry =
       content.torrent.has_value() && !content.pieces_only
           ? catalog.FindByHash(content.torrent->metainfo.info_hashes)
           : nullptr;
-  if (entry != nullptr) content.sums = SumsOf(*entry);
+  if (entry != nullptr) content.evidence.push_back(EvidenceOf(*entry));
+  SignatureReport signatures;
+  if (options.level >= VerifyLevel::kSignature) {
+    ASSIGN_OR_RETURN(signatures,
+                     CheckSignatures({.path = options.path,
+                                      .signature_file = options.signature_file,
+                                      .keys = options.keys},
+                                     context));
+    std::move(signatures.evidence.begin(), signatures.evidence.end(),
+              std::back_inserter(content.evidence));
+  }
   VerifyReport report;
   ASSIGN_OR_RETURN(report.content, CheckContent(content, context));
   if (entry != nullptr) {
     RETURN_IF_ERROR(
         TryUnconfirmedSums(*entry, options.path, report.content, context));
   }
+  // Wrong bytes are the thing to say; a signature that is no good comes next.
   report.error = report.content.error;
+  if (!report.error.has_value()) report.error = signatures.error;
   if (options.level >= VerifyLevel::kStructure) {
     const bool partial =
         content.torrent.has_value() && content.torrent->partial.has_value();
     RETURN_IF_ERROR(CheckModel(options, partial, context, report));
   }
+  report.torrent = std::move(content.torrent);
+  Gates(options, report, context.output).Check();
   if (report.error.has_value()) {
     report.code = ExitCodeFor(*report.error);
-  } else if ((options.fail_on_extra && report.content.num_extra > 0) ||
-             (options.strict && report.num_side_findings > 0)) {
+  } else if (!report.findings.empty()) {
     report.code = ExitCode::kFindings;
   }
   return report;

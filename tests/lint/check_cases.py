@@ -51,6 +51,9 @@ def main():
             case = f"{group}{number}"
             if seen.count(case) != 1:
                 problems.append(f"{case}: {seen.count(case)} rows")
+    for case in sorted(set(seen)):
+        if case[0] not in GROUPS and seen.count(case) != 1:
+            problems.append(f"{case}: {seen.count(case)} rows")
     for case, _, cell in rows:
         if cell.strip().startswith("none: "):
             continue

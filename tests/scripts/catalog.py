@@ -139,7 +139,7 @@ def own_entries(box):
                   if s["file"] == "params.json")
     with_entry(digest, "0" * 64)
     run = box.get("demo", seeder, box.path("sum"), "--json", code=6, env=other)
-    equal(run.error["code"], "E-MISMATCH", "code")
+    equal(run.error["code"], "E-CONTRADICTION", "code")
     contains(run.error["message"], "params.json", "message")
     check(not os.path.exists(box.path("sum", "demo")), "a final name")
     # The same digest as a hint only.

@@ -6,7 +6,7 @@ import re
 import shutil
 
 import hostile
-from harness import (bare, check, contains, equal, flip_byte, main, read,
+from harness import (LOCAL, bare, check, contains, equal, flip_byte, main, read,
                      same_tree, write)
 
 WEIGHTS = "consolidated.00.pth"
@@ -168,7 +168,9 @@ def test(box):
                     id="E-MISMATCH", says="LICENSE.WordNet", env=stranger)
     check("LICENSE.WordNet" in files_of(run, "mismatch"), f"not found\n{run}")
     for against in (seeder.magnet, bare(seeder.magnet).rpartition(":")[2]):
-        box.fails("verify", copy, "--against", against, code=3, env=stranger)
+        # Not known there, and nobody to ask for its metadata.
+        box.fails("verify", copy, "--against", against, "--metadata-timeout",
+                  "1s", "--port", "0", *LOCAL, code=4, env=stranger)
         box.fails("verify", copy, "--against", against, code=6,
                   id="E-MISMATCH", says="LICENSE.WordNet")
     # Without it the model is whole, but nothing proves it is the one meant.

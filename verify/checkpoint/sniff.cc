@@ -7,6 +7,7 @@
 
 #include "verify/base/bytes.h"
 #include "verify/base/text.h"
+#include "verify/base/web_page.h"
 #include "verify/checkpoint/checkpoint.h"
 #include "verify/container/archive.h"
 #include "verify/container/tar_reader.h"
@@ -39,16 +40,6 @@ constexpr std::array kMagics = {
     Magic{"fmgg"sv, "a GGML file, the form before GGUF"},
     Magic{"tjgg"sv, "a GGML file, the form before GGUF"},
 };
-
-bool IsHtml(std::string_view text) {
-  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-  const std::string start = AsciiLower(TrimAscii(text).substr(0, 64));
-  for (const std::string_view tag :
-       {"<!doctype html", "<html", "<head", "<body", "<?xml", "<!--"}) {
-    if (start.starts_with(tag)) return true;
-  }
-  return false;
-}
 
 // A length, then the '{' of a header: enough to hand it to the reader, which
 // says what is wrong with the rest.
@@ -103,7 +94,7 @@ Result<SniffedContent> SniffContent(const ByteSource& file) {
       return SniffedContent{{}, std::string(magic.description)};
     }
   }
-  if (IsHtml(text)) return SniffedContent{{}, "an HTML page"};
+  if (LooksLikeWebPage(text)) return SniffedContent{{}, "an HTML page"};
   // One that is damaged, too.
   if (text.size() > kTarMagicOffset &&
       text.substr(kTarMagicOffset).starts_with("ustar")) {

@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 
 #include "verify/base/check.h"
+#include "verify/base/text.h"
 
 namespace verify {
 namespace internal {
@@ -54,7 +55,8 @@ constexpr std::array<Algorithm, kNumSumAlgorithms> kAlgorithms = {
      {"sha256", "SHA256", 32},
      {"sha384", "SHA384", 48},
      {"sha512", "SHA512", 64},
-     {"blake2b", "BLAKE2B-512", 64}}};
+     {"blake2b", "BLAKE2B-512", 64},
+     {"git-blob", "SHA1", 20}}};
 
 const Algorithm& Describe(SumAlgorithm algorithm) {
   return kAlgorithms[static_cast<size_t>(algorithm)];
@@ -84,6 +86,10 @@ std::vector<SumAlgorithm> SumSet::List() const {
     if (Has(algorithm)) algorithms.push_back(algorithm);
   }
   return algorithms;
+}
+
+std::string GitBlobHeader(uint64_t size_bytes) {
+  return StrCat("blob ", size_bytes, '\0');
 }
 
 SumHasher::SumHasher(SumAlgorithm algorithm)

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -23,9 +24,18 @@ using Md5Digest = std::array<std::byte, 16>;
 using Sha1Digest = std::array<std::byte, 20>;
 using Sha256Digest = std::array<std::byte, 32>;
 
-// What the digest of a whole file is made with. kBlake2b: 512 bits.
-enum class SumAlgorithm { kMd5, kSha1, kSha256, kSha384, kSha512, kBlake2b };
-inline constexpr size_t kNumSumAlgorithms = 6;
+// What the digest of a whole file is made with. kBlake2b: 512 bits. kGitBlob:
+// the id that git gives a file, SHA-1 over GitBlobHeader() and the content.
+enum class SumAlgorithm {
+  kMd5,
+  kSha1,
+  kSha256,
+  kSha384,
+  kSha512,
+  kBlake2b,
+  kGitBlob
+};
+inline constexpr size_t kNumSumAlgorithms = 7;
 std::string_view SumAlgorithmName(SumAlgorithm algorithm);  // "md5"
 // Of its digests: 16 to 64.
 size_t SumBytes(SumAlgorithm algorithm);
@@ -107,7 +117,11 @@ class Hasher {
   internal::DigestContext context_;
 };
 
-// The same for an algorithm that is known at run time only.
+// "blob 12" and a zero byte: what goes before the content of `size_bytes`.
+std::string GitBlobHeader(uint64_t size_bytes);
+
+// The same for an algorithm that is known at run time only. For kGitBlob the
+// header is the first thing to be hashed.
 class SumHasher {
  public:
   explicit SumHasher(SumAlgorithm algorithm);

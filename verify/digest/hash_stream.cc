@@ -301,7 +301,11 @@ void HashStream::OpenFile() {
         goal.algorithm == SumAlgorithm::kSha256) {
       sha256_.emplace();
     } else if (goal.kind == LaneKind::kSum) {
-      sums_.emplace(goal.algorithm, SumHasher(goal.algorithm));
+      SumHasher& hasher =
+          sums_.emplace(goal.algorithm, goal.algorithm).first->second;
+      if (goal.algorithm == SumAlgorithm::kGitBlob) {
+        hasher.Update(AsBytes(GitBlobHeader(actual_size_bytes_)));
+      }
     }
     if (goal.kind == LaneKind::kPieces) sha1_.emplace();
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One source that says what files should be, whatever its form: a list of
 // sums, a signed bundle, a manifest. The comparison with the bytes is made once
-// over all of them. Data only.
+// over all of them (evidence_check.h). Data only.
 #pragma once
 
 #include <string>
@@ -26,8 +26,11 @@ struct Evidence {
   // It states all files there are: one that it does not name is unsigned, and
   // under a trusted key that is an error.
   bool exhaustive = false;
-  // Names that the source itself leaves out of what it covers: unsigned.
-  std::vector<std::string> ignored;
+  // Names that the source itself leaves out of what it covers: unsigned. A
+  // folder's name stands for all that is in it.
+  std::vector<std::string> ignored = {};
+  // Files that have to be there, of which it does not say what they are like.
+  std::vector<std::string> required = {};
 };
 
 }  // namespace verify

@@ -11,6 +11,7 @@
 
 #include "verify/base/file.h"
 #include "verify/base/text.h"
+#include "verify/base/web_page.h"
 
 namespace verify {
 namespace {
@@ -357,6 +358,26 @@ Result<void> ListParser::Parse(std::string_view text, SumTable& table) {
 
 }  // namespace
 
+Result<std::vector<PublishedSum>> ParsePublishedSums(
+    std::string_view text, std::string_view list_name) {
+  if (text.size() > kMaxSumsBytes) {
+    return Fail(ErrorCode::kLimit,
+                StrCat("\"", EscapeForTerminal(list_name, 128), "\" has ",
+                       text.size(), " bytes, the limit is ", kMaxSumsBytes))
+        .Id("E-SUMS");
+  }
+  if (LooksLikeWebPage(text)) {
+    return Fail(ErrorCode::kCorrupt,
+                StrCat("\"", EscapeForTerminal(list_name, 128),
+                       "\" is an HTML page, not a list of digests"))
+        .Id("E-HTML")
+        .Hint("fetch it again, by the address of the file itself");
+  }
+  SumTable table;
+  RETURN_IF_ERROR(ListParser(list_name).Parse(text, table));
+  return table.Take();
+}
+
 bool IsSumsListName(std::string_view name) {
   const std::string lower = AsciiLower(name);
   if (lower == "release" || lower.ends_with("checklist.chk")) return true;
@@ -372,20 +393,7 @@ bool IsSumsListName(std::string_view name) {
   return false;
 }
 
-Result<std::vector<PublishedSum>> ParsePublishedSums(
-    std::string_view text, std::string_view list_name) {
-  if (text.size() > kMaxSumsBytes) {
-    return Fail(ErrorCode::kLimit,
-                StrCat("\"", EscapeForTerminal(list_name, 128), "\" has ",
-                       text.size(), " bytes, the limit is ", kMaxSumsBytes))
-        .Id("E-SUMS");
-  }
-  SumTable table;
-  RETURN_IF_ERROR(ListParser(list_name).Parse(text, table));
-  return table.Take();
-}
-
-Result<std::vector<PublishedSum>> FindPublishedSums(const std::string& folder) {
+Result<std::vector<std::string>> ListSumLists(const std::string& folder) {
   std::vector<std::string> lists;
   std::error_code error;
   size_t num_entries = 0;
@@ -404,13 +412,7 @@ Result<std::vector<PublishedSum>> FindPublishedSums(const std::string& folder) {
   }
   if (error) return FailErrno("list", folder, error.value());
   std::sort(lists.begin(), lists.end());
-  SumTable table;
-  for (const std::string& list : lists) {
-    ASSIGN_OR_RETURN(const std::string text,
-                     ReadSmallTextFile(folder + "/" + list, kMaxSumsBytes));
-    RETURN_IF_ERROR(ListParser(list).Parse(text, table));
-  }
-  return table.Take();
+  return lists;
 }
 
 }  // namespace verify

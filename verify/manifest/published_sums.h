@@ -43,19 +43,19 @@ inline constexpr size_t kMaxSums = 1'000'000;
 // plain form: CRLF, a byte order mark, upper-case digits, "*" for binary,
 // names escaped by a leading backslash, a leading "./", comments (#), BSD
 // lines of any algorithm (those not known are passed over).
-// Errors: kCorrupt (E-PATH: a name that leaves the folder; E-SUMS: another
-// line that is none, one name with two digests), kLimit.
+// Errors: kCorrupt (E-PATH: a name that leaves the folder; E-HTML: a web page
+// in its place; E-SUMS: another line that is none, one name with two digests),
+// kLimit.
 Result<std::vector<PublishedSum>> ParsePublishedSums(
     std::string_view text, std::string_view list_name);
 
-// Whether a file of this name holds published digests: RELEASE, SHA256SUMS,
-// X.md5 and the like.
-bool IsSumsListName(std::string_view name);
+// Whether a file of that name holds such a list, in any case: RELEASE,
+// *checklist.chk, *.md5, *.sha1, *.sha256, *.sha512, *.b2, and MD5SUMS,
+// SHA256SUMS, B2SUMS, sha256sum.txt and the like.
+bool IsSumsListName(std::string_view file_name);
 
-// All lists in a folder, by name in any case: RELEASE, *checklist.chk, *.md5,
-// *.sha1, *.sha256, *.sha512, *.b2, and MD5SUMS, SHA256SUMS, B2SUMS,
-// sha256sum.txt and the like. Empty if there is none. Two lists that contradict
-// are refused. Errors: those above, kNotFound, kIo.
-Result<std::vector<PublishedSum>> FindPublishedSums(const std::string& folder);
+// The names of all such files in a folder, sorted; subfolders are not looked
+// at. Errors: kNotFound, kIo, kLimit.
+Result<std::vector<std::string>> ListSumLists(const std::string& folder);
 
 }  // namespace verify

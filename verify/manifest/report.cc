@@ -13,6 +13,8 @@ std::string_view TrustLevelText(TrustLevel level) {
       return "signed by unknown key";
     case TrustLevel::kMd5Only:
       return "md5 only (accidental corruption)";
+    case TrustLevel::kSha1Only:
+      return "sha1 only (weak anchor)";
     case TrustLevel::kPiecesV1:
       return "v1 pieces only (weak anchor, SHA-1)";
     case TrustLevel::kSha256:
@@ -32,6 +34,8 @@ std::string_view TrustLevelName(TrustLevel level) {
       return "unknown-key";
     case TrustLevel::kMd5Only:
       return "md5";
+    case TrustLevel::kSha1Only:
+      return "sha1";
     case TrustLevel::kPiecesV1:
       return "pieces-v1";
     case TrustLevel::kSha256:
@@ -45,7 +49,7 @@ std::string_view TrustLevelName(TrustLevel level) {
 }
 
 bool MayCallVerified(TrustLevel level) {
-  return level >= TrustLevel::kPiecesV1;
+  return level >= TrustLevel::kSha1Only;
 }
 
 std::string_view FileOutcomeName(FileOutcome outcome) {

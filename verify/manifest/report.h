@@ -16,6 +16,7 @@ enum class TrustLevel {
   kUnverified,  // nothing says what the file should be
   kUnknownKey,  // signed by a key that nobody chose to trust: adds nothing
   kMd5Only,     // a published MD5: finds accidents, stops nobody
+  kSha1Only,    // a published SHA-1, or a git blob's: a weak anchor
   kPiecesV1,    // SHA-1 pieces of the torrent
   kSha256,      // a published SHA-256
   kPiecesV2,    // the SHA-256 tree of the torrent

@@ -94,6 +94,16 @@ TEST(DigestTest, SumsOfAbcMatchTheirStandards) {
   EXPECT_TRUE(SumSet().empty());
 }
 
+// printf abc | git hash-object --stdin
+TEST(DigestTest, GitBlobIsSha1WithAHeader) {
+  SumHasher hasher(SumAlgorithm::kGitBlob);
+  hasher.Update(AsBytes(GitBlobHeader(3)));
+  hasher.Update(AsBytes("abc"));
+  EXPECT_EQ(HexEncode(hasher.Finish()),
+            "f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f");
+  EXPECT_EQ(SumAlgorithmName(SumAlgorithm::kGitBlob), "git-blob");
+}
+
 TEST(DigestTest, PartsGiveTheDigestOfTheWhole) {
   const std::string text =
       "12345678901234567890123456789012345678901234567890"

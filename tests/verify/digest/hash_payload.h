@@ -81,6 +81,9 @@ inline std::map<verify::SumAlgorithm, std::vector<std::byte>> PlainSums(
   std::map<verify::SumAlgorithm, std::vector<std::byte>> sums;
   for (const verify::SumAlgorithm algorithm : wanted.List()) {
     verify::SumHasher hasher(algorithm);
+    if (algorithm == verify::SumAlgorithm::kGitBlob) {
+      hasher.Update(verify::AsBytes(verify::GitBlobHeader(bytes.size())));
+    }
     hasher.Update(bytes);
     sums[algorithm] = hasher.Finish();
   }

@@ -10,6 +10,7 @@
 
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_dir.h"
+#include "verify/base/file.h"
 #include "verify/base/text.h"
 
 namespace verify {
@@ -61,14 +62,15 @@ TEST(PublishedSumsTest, ReadsTheBannerOfMixtral) {
 
 // md5sum of the files in the repository, as coreutils prints them.
 TEST(PublishedSumsTest, ReadsTheBannerOfTheDemoModel) {
-  const auto sums =
-      FindPublishedSums(StrCat(LODESTONE_SOURCE_DIR, "/magnets/demo"));
-  ASSERT_TRUE(sums.has_value()) << sums.error().message;
-  ASSERT_EQ(sums->size(), 2u);
-  EXPECT_EQ((*sums)[0].name, "consolidated.00.pth");
-  EXPECT_EQ(HexEncode((*sums)[0].digest), "ca79f34293e8b631b18b3003c45df7e5");
-  EXPECT_EQ((*sums)[1].name, "tokenizer.model");
-  EXPECT_EQ(HexEncode((*sums)[1].digest), "da93764b6b274b97219cd8587fbed6c5");
+  const auto text = ReadSmallTextFile(
+      StrCat(LODESTONE_SOURCE_DIR, "/magnets/demo/RELEASE"), kMaxSumsBytes);
+  ASSERT_TRUE(text.has_value()) << text.error().message;
+  const auto sums = Parsed(*text, "RELEASE");
+  ASSERT_EQ(sums.size(), 2u);
+  EXPECT_EQ(sums[0].name, "consolidated.00.pth");
+  EXPECT_EQ(HexEncode(sums[0].digest), "ca79f34293e8b631b18b3003c45df7e5");
+  EXPECT_EQ(sums[1].name, "tokenizer.model");
+  EXPECT_EQ(HexEncode(sums[1].digest), "da93764b6b274b97219cd8587fbed6c5");
 }
 
 TEST(PublishedSumsTest, BannerWithoutDigestsHasNone) {
@@ -182,8 +184,7 @@ TEST(PublishedSumsTest, RefusesWhatIsNoList) {
        {std::string("hello\n"), StrCat(kMd5, "x  a"), StrCat("12ab  a"),
         StrCat("MD5 (a) = ", kSha256), std::string("MD5 (a) = zz"),
         StrCat("\\", kMd5, "  a\\x"), StrCat("\\", kMd5, "  a\\"),
-        std::string("a\xFF\n"), std::string("a\0b", 3),
-        std::string("<!DOCTYPE html>\n")}) {
+        std::string("a\xFF\n"), std::string("a\0b", 3)}) {
     ExpectError(ParsePublishedSums(text, "x"), ErrorCode::kCorrupt, "\"x\"",
                 "E-SUMS");
   }
@@ -226,42 +227,37 @@ TEST(PublishedSumsTest, SurvivesTruncationAndFlips) {
 
 TEST(PublishedSumsTest, FindsAllListsOfAFolder) {
   tests::TempDir dir;
-  dir.Write("RELEASE", StrCat("║ ", kMd5, "  a ║\n"));
-  dir.Write("SHA256SUMS", StrCat(kSha256, "  a\n"));
-  dir.Write("checklist.chk", StrCat(kMd5, "  a\n", kOtherMd5, "  b\n"));
-  dir.Write("tokenizer_checklist.chk", StrCat(kMd5, "  t\n"));
-  dir.Write("c.gguf.md5", kMd5);
-  dir.Write("sha1sum.txt", StrCat(kSha1, "  d\n"));
-  dir.Write("notes.txt", "no list");
-  dir.Write("sub/SHA256SUMS", "not looked at");
-  const auto sums = FindPublishedSums(dir.path());
-  ASSERT_TRUE(sums.has_value()) << sums.error().message;
-  std::vector<std::string> seen;
-  for (const PublishedSum& sum : *sums) {
-    seen.push_back(StrCat(sum.list, ":", sum.name));
+  for (const std::string_view name :
+       {"RELEASE", "SHA256SUMS", "checklist.chk", "tokenizer_checklist.chk",
+        "c.gguf.md5", "sha1sum.txt", "B2SUMS", "notes.txt", "md5.txt",
+        "sub/SHA256SUMS"}) {
+    dir.Write(name, "");
   }
-  // "a" has the same md5 in RELEASE and in checklist.chk: listed once.
-  EXPECT_EQ(seen, (std::vector<std::string>{"RELEASE:a", "SHA256SUMS:a",
-                                            "c.gguf.md5:c.gguf",
-                                            "checklist.chk:b", "sha1sum.txt:d",
-                                            "tokenizer_checklist.chk:t"}));
-}
-
-TEST(PublishedSumsTest, FindsContradictionsBetweenLists) {
-  tests::TempDir dir;
-  dir.Write("MD5SUMS", StrCat(kMd5, "  a\n"));
-  dir.Write("a.md5", kOtherMd5);
-  ExpectError(FindPublishedSums(dir.path()), ErrorCode::kCorrupt, "a.md5",
-              "E-SUMS");
+  const auto lists = ListSumLists(dir.path());
+  ASSERT_TRUE(lists.has_value()) << lists.error().message;
+  EXPECT_EQ(*lists,
+            (std::vector<std::string>{
+                "B2SUMS", "RELEASE", "SHA256SUMS", "c.gguf.md5",
+                "checklist.chk", "sha1sum.txt", "tokenizer_checklist.chk"}));
 }
 
 TEST(PublishedSumsTest, FolderMayHoldNoListOrNotExist) {
   tests::TempDir dir;
-  const auto sums = FindPublishedSums(dir.path());
-  ASSERT_TRUE(sums.has_value());
-  EXPECT_TRUE(sums->empty());
-  ExpectError(FindPublishedSums(dir.File("absent")), ErrorCode::kNotFound,
-              "absent");
+  const auto lists = ListSumLists(dir.path());
+  ASSERT_TRUE(lists.has_value());
+  EXPECT_TRUE(lists->empty());
+  ExpectError(ListSumLists(dir.File("absent")), ErrorCode::kNotFound, "absent");
+}
+
+TEST(PublishedSumsTest, NamesAWebPageInPlaceOfAList) {
+  for (const std::string_view page :
+       {"<!DOCTYPE html>\n<html>404</html>", "\xEF\xBB\xBF  <html lang=en>",
+        "<?xml version=\"1.0\"?><Error/>"}) {
+    ExpectError(ParsePublishedSums(page, "SHA256SUMS"), ErrorCode::kCorrupt,
+                "an HTML page", "E-HTML");
+    ExpectError(ParsePublishedSums(page, "RELEASE"), ErrorCode::kCorrupt,
+                "an HTML page", "E-HTML");
+  }
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ TEST(ReportTest, SaysEachLevelInItsWords) {
   EXPECT_EQ(TrustLevelText(TrustLevel::kUnknownKey), "signed by unknown key");
   EXPECT_EQ(TrustLevelText(TrustLevel::kMd5Only),
             "md5 only (accidental corruption)");
+  EXPECT_EQ(TrustLevelText(TrustLevel::kSha1Only), "sha1 only (weak anchor)");
   EXPECT_EQ(TrustLevelText(TrustLevel::kPiecesV1),
             "v1 pieces only (weak anchor, SHA-1)");
   EXPECT_EQ(TrustLevelText(TrustLevel::kSha256), "sha256 list or v2 root");
@@ -29,6 +30,7 @@ TEST(ReportTest, NeverCallsMd5OrAnUnknownKeyVerified) {
   EXPECT_FALSE(MayCallVerified(TrustLevel::kUnverified));
   EXPECT_FALSE(MayCallVerified(TrustLevel::kUnknownKey));
   EXPECT_FALSE(MayCallVerified(TrustLevel::kMd5Only));
+  EXPECT_TRUE(MayCallVerified(TrustLevel::kSha1Only));
   EXPECT_TRUE(MayCallVerified(TrustLevel::kPiecesV1));
   EXPECT_TRUE(MayCallVerified(TrustLevel::kSha256));
   EXPECT_TRUE(MayCallVerified(TrustLevel::kPiecesV2));
