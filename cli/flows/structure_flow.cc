@@ -19,6 +19,7 @@
 #include "verify/container/crc32.h"
 #include "verify/structure/model_config.h"
 #include "verify/structure/structure_check.h"
+#include "verify/structure/vocabulary_check.h"
 
 namespace cli {
 namespace {
@@ -56,27 +57,36 @@ StructureOutcome FailedAt(Output& output, std::string_view id,
   return outcome;
 }
 
-// The tokenizer beside the weights, or in the GGUF metadata. That there is
+// The tokenizers beside the weights, or in the GGUF metadata. That there is
 // none is no fault of the weights.
-std::optional<verify::Error> CheckTokenizer(
-    const verify::Checkpoint& checkpoint, const verify::ModelConfig& config,
-    Output& output) {
+Result<void> CheckTokenizers(const verify::Checkpoint& checkpoint,
+                             const verify::ModelConfig& config,
+                             Output& output) {
+  const std::string& folder = checkpoint.folder();
   auto tokenizer = inference::LoadTokenizerFor(checkpoint, config);
+  if (!tokenizer && tokenizer.error().code != ErrorCode::kNotFound) {
+    return verify::Unexpected(std::move(tokenizer).error());
+  }
+  std::vector<verify::VocabularyFile> others;
+  if (checkpoint.gguf() == nullptr) {
+    ASSIGN_OR_RETURN(others, verify::CheckVocabularyFiles(
+                                 folder, config.vocab_size,
+                                 tokenizer ? &*tokenizer : nullptr));
+  }
+  for (const verify::VocabularyFile& other : others) {
+    EmitCheck(output, "structure.tokenizer", "structure",
+              other.is_read ? "pass" : "skip", other.path, other.detail);
+  }
   if (tokenizer) {
-    EmitCheck(output, "structure.tokenizer", "structure", "pass",
-              checkpoint.folder(), StrCat(tokenizer->pieces.size(), " pieces"));
-    return std::nullopt;
+    EmitCheck(output, "structure.tokenizer", "structure", "pass", folder,
+              StrCat(tokenizer->pieces.size(), " pieces"));
+    return {};
   }
-  verify::Error error = std::move(tokenizer).error();
-  if (error.code != ErrorCode::kNotFound) {
-    EmitCheck(output, "structure.tokenizer", "structure", "fail",
-              checkpoint.folder(), error.message);
-    return error;
-  }
-  EmitCheck(output, "structure.tokenizer", "structure", "skip",
-            checkpoint.folder(), error.message);
+  const verify::Error& error = tokenizer.error();
+  EmitCheck(output, "structure.tokenizer", "structure", "skip", folder,
+            error.message);
   output.Warning("NO_TOKENIZER", error.message, "chat will need it");
-  return std::nullopt;
+  return {};
 }
 
 // The checksums that the archive itself stores, compared on all processors.
@@ -135,7 +145,8 @@ Result<void> ScanWeights(const verify::Checkpoint& checkpoint,
       tensors.push_back(tensor->name);
     }
     const std::string text =
-        StrCat("member \"", EscapeForTerminal(bad_crc->name),
+        StrCat("\"", EscapeForTerminal(checkpoint.files()[bad_crc->file_index]),
+               "\": member \"", EscapeForTerminal(bad_crc->name),
                "\" differs from the checksum that its own archive holds",
                TensorList(tensors));
     EmitCheck(output, "numeric.crc", "numeric", "fail", path, text,
@@ -167,7 +178,8 @@ Result<StructureOutcome> CheckOpened(Result<verify::Checkpoint> checkpoint,
   Output& output = context.output;
   if (!checkpoint) {
     verify::Error error = std::move(checkpoint).error();
-    if (error.code == ErrorCode::kNotFound) {
+    if (error.code == ErrorCode::kNotFound &&
+        error.id != verify::kShardMissing) {
       EmitCheck(output, "structure.open", "structure", "skip", path,
                 error.message);
       output.StageEnd("structure", true,
@@ -209,7 +221,12 @@ Result<StructureOutcome> CheckOpened(Result<verify::Checkpoint> checkpoint,
   outcome.checked = true;
   outcome.error = ReportFindings(report, 0, "structure", context);
   if (!outcome.error.has_value()) {
-    outcome.error = CheckTokenizer(*checkpoint, *config, output);
+    auto tokenizers = CheckTokenizers(*checkpoint, *config, output);
+    if (!tokenizers) {
+      outcome.error = std::move(tokenizers).error();
+      EmitCheck(output, "structure.tokenizer", "structure", "fail",
+                checkpoint->folder(), outcome.error->message);
+    }
   }
   if (outcome.error.has_value()) {
     output.StageEnd("structure", false, outcome.error->ToString());

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lies beside good weights: chat templates are measured and never
 rendered (C19); what could run elsewhere is listed, never run, and left out of
-what a conversion writes (C21)."""
+what a conversion writes (C21). Tokens that were exchanged are found where
+something says how they were (C20)."""
 import hashlib
 import json
 import os
@@ -79,8 +80,52 @@ def programs(box):
     check(not os.path.exists(canary), "something was run")
 
 
+def pieces(data):
+    """(begin, end) of each piece of a tokenizer.model, with its header."""
+    found, at = [], 0
+    while data[at] == 0x0a:
+        length, shift, begin = 0, 0, at
+        while True:
+            at += 1
+            length |= (data[at] & 0x7f) << shift
+            shift += 7
+            if data[at] < 0x80:
+                break
+        at += 1 + length
+        found.append((begin, at))
+    return found
+
+
+def exchanged_tokens(box):
+    """C20: two tokens exchanged. A list that covers the file finds it (6); a
+    tokenizer.json beside it that was not changed finds it too (8)."""
+    model = box.demo("c20", "demo")
+    path = os.path.join(model, "tokenizer.model")
+    whole = read(path)
+    (a, a_end), (b, b_end) = pieces(whole)[900], pieces(whole)[1200]
+    write(path, whole[:a] + whole[b:b_end] + whole[a_end:b] +
+          whole[a:a_end] + whole[b_end:])
+    box.fails("verify", model, code=6, says="tokenizer.model")
+    equal(len(read(path)), len(whole), "size")
+    os.remove(os.path.join(model, "RELEASE"))
+    box.run("verify", model)  # nothing is left that could tell
+    texts = []
+    for begin, end in pieces(whole):
+        # Tag and length of the piece, then those of its text.
+        inner = whole[begin:end][2 if whole[begin + 1] < 0x80 else 3:]
+        texts.append(inner[2:2 + inner[1]].decode())
+    write(os.path.join(model, "tokenizer.json"), json.dumps({
+        "model": {"type": "BPE", "merges": [],
+                  "vocab": {text: id for id, text in enumerate(texts)}}}))
+    box.fails("verify", model, code=8, id="E-TOKENIZER",
+              says=("tokenizer.json", "id 900"))
+    write(path, whole)
+    box.run("verify", model)
+
+
 def test(box):
     box.demo()
+    exchanged_tokens(box)
     templates(box)
     programs(box)
     check(not os.path.exists(box.path("lodestone-canary")), "was rendered")

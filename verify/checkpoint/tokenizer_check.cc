@@ -71,6 +71,10 @@ Result<void> CheckSpecialId(std::string_view name, int32_t id, bool may_lack,
 
 }  // namespace
 
+Unexpected TokenizerError(ErrorCode code, std::string_view what) {
+  return Fail(code, StrCat("tokenizer: ", what)).Id(kTokenizerErrorId);
+}
+
 Unexpected RefuseTokenizer(ErrorCode code, std::string_view what,
                            std::optional<uint64_t> offset) {
   Unexpected failure = Fail(code, StrCat("not a SentencePiece model: ", what))
@@ -87,9 +91,7 @@ Unexpected CorruptTokenizer(std::string_view what,
 
 Unexpected UnsupportedTokenizer(std::string_view what,
                                 std::optional<uint64_t> offset) {
-  Unexpected failure =
-      Fail(ErrorCode::kUnsupported, StrCat("tokenizer: ", what))
-          .Id(kTokenizerErrorId);
+  Unexpected failure = TokenizerError(ErrorCode::kUnsupported, what);
   if (offset.has_value()) return std::move(failure).At(*offset);
   return failure;
 }

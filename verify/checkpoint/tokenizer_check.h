@@ -15,7 +15,9 @@ namespace verify {
 
 inline constexpr std::string_view kTokenizerErrorId = "E-TOKENIZER";
 
-// Failures with that id and, if there is one, the offset in the file.
+// A failure of any kind of tokenizer, with that id.
+Unexpected TokenizerError(ErrorCode code, std::string_view what);
+// Of SentencePiece; with the offset in the file, if there is one.
 Unexpected RefuseTokenizer(ErrorCode code, std::string_view what,
                            std::optional<uint64_t> offset);
 Unexpected CorruptTokenizer(std::string_view what,

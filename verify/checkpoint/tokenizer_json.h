@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// The vocabularies that are no SentencePiece model: tokenizer.json of Hugging
+// Face (BPE) and tekken.json of Mistral. Read as data within limits; a pattern
+// that a file brings is compared with those known and never compiled.
+// Format: docs/formats/tokenizer.md. Tested by
+// tests/verify/checkpoint/tokenizer_json_test.cc, fuzzed by
+// tests/fuzz/tokenizer_json_fuzz.cc.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "verify/base/result.h"
+#include "verify/checkpoint/tokenizer_model.h"
+
+namespace verify {
+
+inline constexpr uint64_t kMaxTokenizerJsonBytes = 40u << 20;
+inline constexpr size_t kMaxJsonTokens = 1u << 20;
+inline constexpr size_t kMaxJsonMerges = 2u << 20;
+inline constexpr size_t kMaxAddedTokens = 1u << 16;
+inline constexpr size_t kMaxPatternBytes = 4096;
+
+// How text is cut before tokens are looked for.
+enum class SplitPattern {
+  kNone,  // not at all, or at spaces only
+  kGpt2,
+  kLlama3,
+  kQwen2,
+  kO200k,
+  kTekken,
+};
+std::string_view SplitPatternName(SplitPattern pattern);
+
+struct VocabularyToken {
+  uint32_t id = 0;
+  std::string text;  // of tekken: raw bytes
+  bool is_added = false;
+  bool is_special = false;
+};
+
+struct TokenVocabulary {
+  std::vector<VocabularyToken> tokens;  // by id; ids and texts occur once
+  // Ids of the two parts of each merge, the first to be made first.
+  std::vector<std::pair<uint32_t, uint32_t>> merges;
+  std::optional<uint32_t> unknown_id;
+  bool byte_fallback = false;
+  bool ignore_merges = false;
+  bool is_byte_level = false;  // letters of tokens.text stand for bytes
+  SplitPattern pattern = SplitPattern::kNone;
+
+  uint64_t max_id() const { return tokens.empty() ? 0 : tokens.back().id; }
+};
+
+// Errors of both, all with the id E-TOKENIZER but those of JSON itself:
+// kCorrupt (a rule broken: a token, id or merge twice, a merge of what is no
+// token, a pattern made to take for ever, ...), kLimit, kUnsupported (another
+// algorithm, a component or pattern that is not known).
+Result<TokenVocabulary> ReadTokenizerJson(std::string_view text);
+Result<TokenVocabulary> ReadTekkenJson(std::string_view text);
+
+// A tokenizer.json beside a tokenizer.model must say the same: where both have
+// an id, the same text. Nothing is compared if it is of bytes. kCorrupt.
+Result<void> CompareVocabularies(const TokenVocabulary& json,
+                                 const TokenizerModel& model);
+
+}  // namespace verify
