@@ -12,6 +12,7 @@
 #include "cli/flows/signatures.h"
 #include "cli/flows/structure_flow.h"
 #include "verify/base/text.h"
+#include "verify/checkpoint/safetensors_reader.h"
 #include "verify/manifest/report.h"
 
 namespace cli {
@@ -56,6 +57,10 @@ Result<void> CheckModel(const VerifyOptions& options, bool partial,
     const bool unsafe = structure.error->id.starts_with("E-PICKLE");
     if (content_ok || (unsafe && IsReplaced(report.content))) {
       report.error = structure.error;
+      // Not there at all is one thing, a whole copy without a part another.
+      if (report.error->id == verify::kShardMissing) {
+        report.error->code = verify::ErrorCode::kCorrupt;
+      }
     }
     return {};
   }

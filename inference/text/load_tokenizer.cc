@@ -15,11 +15,20 @@ using verify::Result;
 using verify::StrCat;
 using verify::TokenizerModel;
 
+namespace {
+
+std::string TokenizerPath(const verify::Checkpoint& checkpoint) {
+  return checkpoint.gguf() != nullptr
+             ? checkpoint.files().front()
+             : checkpoint.folder() + "/tokenizer.model";
+}
+
+}  // namespace
+
 Result<TokenizerModel> LoadTokenizerModel(
     const verify::Checkpoint& checkpoint) {
   const bool is_gguf = checkpoint.gguf() != nullptr;
-  const std::string path = is_gguf ? checkpoint.files().front()
-                                   : checkpoint.folder() + "/tokenizer.model";
+  const std::string path = TokenizerPath(checkpoint);
   Result<TokenizerModel> model = Fail(ErrorCode::kInternal, "");
   if (is_gguf) {
     model = verify::TokenizerModelFromGguf(*checkpoint.gguf());
@@ -46,7 +55,8 @@ Result<TokenizerModel> LoadTokenizerFor(const verify::Checkpoint& checkpoint,
   if (model.pieces.size() > config.vocab_size) {
     return Fail(
                ErrorCode::kCorrupt,
-               StrCat("the tokenizer has ", model.pieces.size(),
+               StrCat("\"", EscapeForTerminal(TokenizerPath(checkpoint)),
+                      "\": the tokenizer has ", model.pieces.size(),
                       " pieces, the model a vocabulary of ", config.vocab_size))
         .Id("E-TOKENIZER")
         .Hint("the tokenizer belongs to another model");

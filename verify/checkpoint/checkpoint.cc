@@ -151,6 +151,14 @@ Result<std::unique_ptr<ByteSource>> OpenOnDisk(const std::string& path) {
       std::make_unique<ReadOnlyFile>(std::move(file)));
 }
 
+// Each of the formats can hold nothing at all.
+Result<void> NeedTensors(const TensorTable& tensors, const std::string& path) {
+  if (tensors.size() > 0) return {};
+  return Fail(ErrorCode::kCorrupt,
+              StrCat("\"", EscapeForTerminal(path), "\" holds no tensors"))
+      .Id("E-EMPTY");
+}
+
 Unexpected WithPath(Error error, const std::string& path) {
   return WithContext(std::move(error),
                      StrCat("\"", EscapeForTerminal(path), "\""));
@@ -207,6 +215,8 @@ Result<Checkpoint> Checkpoint::Read(const std::string& path, ZipCheck check,
     } else {
       RETURN_IF_ERROR(checkpoint.ReadFile(path, check, open));
     }
+    RETURN_IF_ERROR(
+        NeedTensors(checkpoint.tensors_, checkpoint.paths_.front()));
     return checkpoint;
   }
   checkpoint.folder_ = path;
@@ -217,6 +227,7 @@ Result<Checkpoint> Checkpoint::Read(const std::string& path, ZipCheck check,
   } else {
     RETURN_IF_ERROR(checkpoint.ReadFile(file, check, open));
   }
+  RETURN_IF_ERROR(NeedTensors(checkpoint.tensors_, checkpoint.paths_.front()));
   return checkpoint;
 }
 
@@ -279,6 +290,14 @@ Result<void> Checkpoint::ReadSharded(const std::string& index_path,
     const std::string path = (fs::path(folder_) / name).string();
     auto file = open(path);
     if (!file) {
+      if (file.error().code == ErrorCode::kNotFound) {
+        return Fail(ErrorCode::kNotFound,
+                    StrCat("\"", EscapeForTerminal(index_path),
+                           "\" names the shard \"", EscapeForTerminal(name),
+                           "\", which is not there"))
+            .Id(kShardMissing)
+            .Hint("fetch the missing file; without it the model is none");
+      }
       return WithContext(std::move(file).error(),
                          StrCat("\"", EscapeForTerminal(index_path),
                                 "\" names a shard that cannot be opened"));

@@ -18,6 +18,12 @@ inline constexpr uint64_t kGgufMaxAlignment = 4096;
 // A tensor name takes at most this many bytes.
 inline constexpr size_t kGgufMaxTensorNameBytes = 63;
 inline constexpr uint32_t kGgufMaxDims = 4;
+// Each counts in memory; published files have a hundredth of these.
+inline constexpr uint64_t kGgufMaxMetadataBytes = 64u << 20;
+inline constexpr uint64_t kGgufMaxTensors = 1u << 18;
+inline constexpr uint64_t kGgufMaxArrayTexts = 1u << 20;  // in all arrays
+// Ids of tensor types from here on are given to none, today or soon.
+inline constexpr uint32_t kGgufTensorTypes = 64;
 
 inline constexpr std::string_view kGgufAlignmentKey = "general.alignment";
 

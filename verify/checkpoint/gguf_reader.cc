@@ -46,9 +46,9 @@ class SequentialReader {
                            remaining(), " left"),
                     offset_);
     }
-    if (offset_ + out.size() > kMaxGgufMetadataBytes) {
+    if (offset_ + out.size() > kGgufMaxMetadataBytes) {
       return Limit(
-          StrCat("more than ", kMaxGgufMetadataBytes, " bytes of metadata"),
+          StrCat("more than ", kGgufMaxMetadataBytes, " bytes of metadata"),
           offset_);
     }
     if (out.size() > kWindow) {
@@ -223,8 +223,9 @@ class GgufParser {
                            file_.size(), " bytes"),
                     16);
     }
-    if (num_tensors_ > kMaxTensors) {
-      return Limit(StrCat(num_tensors_, " tensors, at most ", kMaxTensors), 8);
+    if (num_tensors_ > kGgufMaxTensors) {
+      return Limit(StrCat(num_tensors_, " tensors, at most ", kGgufMaxTensors),
+                   8);
     }
     if (num_keys_ > kMaxGgufKeys) {
       return Limit(StrCat(num_keys_, " keys, at most ", kMaxGgufKeys), 16);
@@ -371,6 +372,11 @@ class GgufParser {
           at);
     }
     num_elements_ += count;
+    if (type == Type::kString) num_texts_ += count;
+    if (num_texts_ > kGgufMaxArrayTexts) {
+      return Limit(StrCat("arrays of more than ", kGgufMaxArrayTexts, " texts"),
+                   at);
+    }
     switch (type) {
       case Type::kUint8:
         return ReadNumbers<uint64_t, uint8_t>(count);
@@ -488,6 +494,9 @@ class GgufParser {
     std::reverse(tensor.shape.begin(), tensor.shape.end());
     ASSIGN_OR_RETURN(const auto type, reader_.Read<uint32_t>());
     const auto dtype = GgufDType(type);
+    if (type >= kGgufTensorTypes) {
+      return Refuse(StrCat(label, "tensor type ", type, " does not exist"), at);
+    }
     if (!dtype.has_value()) {
       return Fail(ErrorCode::kUnsupported,
                   StrCat("GGUF: ", label, "tensor type ", type, " is not read"))
@@ -585,6 +594,7 @@ class GgufParser {
   uint64_t num_tensors_ = 0;
   uint64_t num_keys_ = 0;
   uint64_t num_elements_ = 0;
+  uint64_t num_texts_ = 0;
 };
 
 template <typename T>

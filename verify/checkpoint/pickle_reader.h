@@ -18,11 +18,11 @@
 
 namespace verify {
 
-inline constexpr uint64_t kMaxPickleBytes = 64u << 20;
+inline constexpr uint64_t kMaxPickleBytes = 32u << 20;
 inline constexpr size_t kMaxPickleStack = 1u << 20;
 inline constexpr size_t kMaxPickleMemo = 4u << 20;
-inline constexpr size_t kMaxPickleValues = 2u << 20;
-inline constexpr uint64_t kMaxPickleItems = 16u << 20;
+inline constexpr size_t kMaxPickleValues = 1u << 20;
+inline constexpr uint64_t kMaxPickleItems = 4u << 20;
 inline constexpr uint32_t kMaxPickleDepth = 64;
 inline constexpr size_t kMaxPickleStringBytes = 1u << 20;
 

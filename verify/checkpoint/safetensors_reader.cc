@@ -16,7 +16,9 @@ namespace {
 constexpr uint64_t kLengthBytes = 8;
 constexpr int kMaxDepth = 8;
 // A tensor takes eight; what a hostile header can make of memory is bounded.
-constexpr uint64_t kMaxValues = 2u << 20;
+constexpr uint64_t kMaxValues = 1u << 20;
+// A tensor of an index takes one.
+constexpr uint64_t kMaxIndexValues = 1u << 19;
 constexpr std::string_view kMetadataKey = "__metadata__";
 
 Unexpected Refuse(std::string_view what, uint64_t offset = kLengthBytes) {
@@ -159,11 +161,11 @@ Result<std::string> ReadHeaderText(const ByteSource& file) {
 }
 
 Result<Json> ParseObject(std::string_view text, uint64_t max_bytes,
-                         uint64_t offset) {
+                         uint64_t max_values, uint64_t offset) {
   JsonLimits limits;
   limits.max_bytes = static_cast<size_t>(max_bytes);
   limits.max_depth = kMaxDepth;
-  limits.max_values = kMaxValues;
+  limits.max_values = max_values;
   auto parsed = ParseJson(text, limits);
   if (!parsed) {
     Error error = std::move(parsed).error();
@@ -186,7 +188,8 @@ Result<SafetensorsFile> ReadSafetensors(const ByteSource& file) {
     }
   }
   ASSIGN_OR_RETURN(const std::string text, ReadHeaderText(file));
-  auto parsed = ParseObject(text, kMaxSafetensorsHeaderBytes, kLengthBytes);
+  auto parsed =
+      ParseObject(text, kMaxSafetensorsHeaderBytes, kMaxValues, kLengthBytes);
   if (!parsed) {
     return WithContext(std::move(parsed).error(), "safetensors header");
   }
@@ -255,7 +258,8 @@ bool IsPlainFileName(std::string_view name) {
 }  // namespace
 
 Result<SafetensorsIndex> ParseSafetensorsIndex(std::string_view text) {
-  auto parsed = ParseObject(text, kMaxSafetensorsIndexBytes, 0);
+  auto parsed =
+      ParseObject(text, kMaxSafetensorsIndexBytes, kMaxIndexValues, 0);
   if (!parsed) {
     return WithContext(std::move(parsed).error(), "safetensors index");
   }

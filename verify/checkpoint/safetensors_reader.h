@@ -18,9 +18,15 @@
 
 namespace verify {
 
-inline constexpr uint64_t kMaxSafetensorsHeaderBytes = 100'000'000;
-inline constexpr uint64_t kMaxSafetensorsIndexBytes = 64u << 20;
+// The format allows 100 MB, which no tensors need; read as a value, so long a
+// header would take several times that.
+inline constexpr uint64_t kMaxSafetensorsHeaderBytes = 32u << 20;
+inline constexpr uint64_t kMaxSafetensorsIndexBytes = 32u << 20;
 inline constexpr size_t kMaxSafetensorsShards = 10'000;
+
+// The id of the error, kNotFound, for a shard that an index names and that is
+// not there: a copy that is no copy, unless only a part was wanted.
+inline constexpr std::string_view kShardMissing = "E-SHARD-MISSING";
 
 struct SafetensorsFile {
   uint64_t data_offset = 0;

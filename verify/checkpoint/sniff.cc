@@ -31,9 +31,18 @@ constexpr std::array kMagics = {
           "ELF"sv,
           "an ELF program"},
     Magic{"MZ"sv, "a Windows or llamafile program"},
+    Magic{"\xcf\xfa\xed\xfe"sv, "a macOS program"},
+    Magic{"\xce\xfa\xed\xfe"sv, "a macOS program"},
+    Magic{"\xfe\xed\xfa\xcf"sv, "a macOS program"},
+    Magic{"\xca\xfe\xba\xbe"sv, "a macOS or Java program"},
+    Magic{"\0asm"sv, "a WebAssembly program"},
     Magic{"#!"sv, "a script"},
     Magic{"%PDF-"sv, "a PDF document"},
     Magic{"\x89HDF\r\n"sv, "an HDF5 file"},
+    Magic{"\x89PNG\r\n"sv, "an image"},
+    Magic{"\xff\xd8\xff"sv, "an image"},
+    Magic{"SQLite format 3\0"sv, "an SQLite database"},
+    Magic{"PK\x07\x08"sv, "a part of a zip archive"},
     Magic{"\x93NUMPY"sv, "a NumPy array"},
     Magic{"ggml"sv, "a GGML file, the form before GGUF"},
     Magic{"lmgg"sv, "a GGML file, the form before GGUF"},
@@ -57,6 +66,25 @@ bool IsSafetensors(ByteSpan start) {
 bool IsPickle(ByteSpan start) {
   return start.size() >= 2 && start[0] == std::byte{0x80} &&
          std::to_integer<uint8_t>(start[1]) <= 5;
+}
+
+// Protocol 0 has no mark of its own; what is dangerous begins with a global.
+bool IsTextPickle(std::string_view text) {
+  if (!text.starts_with("c") && !text.starts_with("(c")) return false;
+  text.remove_prefix(text.find('c') + 1);
+  for (int line = 0; line < 2; ++line) {
+    const size_t end = text.find('\n');
+    if (end == 0 || end > 128) return false;
+    for (const char c : text.substr(0, end)) {
+      const bool is_name = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                           (c >= '0' && c <= '9') || c == '_' || c == '.';
+      if (!is_name) return false;
+    }
+    text.remove_prefix(end + 1);
+  }
+  // The arguments, or first a memo entry.
+  return text.starts_with('(') || (text.size() > 1 && text[0] == 'p' &&
+                                   text[1] >= '0' && text[1] <= '9');
 }
 
 }  // namespace
@@ -100,7 +128,8 @@ Result<SniffedContent> SniffContent(const ByteSource& file) {
       text.substr(kTarMagicOffset).starts_with("ustar")) {
     return SniffedContent{{}, "a tar archive"};
   }
-  if (IsPickle(start)) return SniffedContent{{}, "a bare pickle"};
+  if (IsPickle(start) || IsTextPickle(text))
+    return SniffedContent{{}, "a bare pickle"};
   if (text.front() == '{' || text.front() == '[') {
     return SniffedContent{{}, "JSON text"};
   }

@@ -107,6 +107,20 @@ Result<void> ParseTrainerSpec(const WireField& message, TokenizerModel& model) {
   return {};
 }
 
+// The bytes of a table of 32-bit units, the table, then the texts it leads to,
+// each ended by a zero byte.
+Result<void> CheckCharsmap(ByteSpan charsmap, uint64_t offset) {
+  if (charsmap.empty()) return {};
+  ByteReader reader(charsmap);
+  const auto table_bytes = reader.Read<uint32_t>();
+  const bool fits = table_bytes && *table_bytes % 4 == 0 && *table_bytes > 0 &&
+                    *table_bytes <= reader.remaining() &&
+                    charsmap.back() == std::byte{0};
+  if (fits) return {};
+  return CorruptTokenizer("a character map whose table does not fit into it",
+                          offset);
+}
+
 Result<void> ParseNormalizerSpec(const WireField& message,
                                  TokenizerModel& model) {
   ASSIGN_OR_RETURN(const ByteSpan bytes, WireBytes(message));
@@ -116,6 +130,7 @@ Result<void> ParseNormalizerSpec(const WireField& message,
     switch (field.number) {
       case kNormalizerCharsmap: {
         ASSIGN_OR_RETURN(const ByteSpan charsmap, WireBytes(field));
+        RETURN_IF_ERROR(CheckCharsmap(charsmap, field.offset));
         model.precompiled_charsmap = AsText(charsmap);
         break;
       }

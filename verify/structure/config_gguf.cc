@@ -50,6 +50,12 @@ Result<std::optional<uint64_t>> OptionalUnsigned(const GgufFile& gguf,
     return ConfigError(ErrorCode::kCorrupt,
                        StrCat("\"", key, "\" is not a whole number"));
   }
+  const auto num_layers = gguf.Unsigned(kGgufKeys.num_layers);
+  if (num_layers.has_value() && list->size() != *num_layers) {
+    return ConfigError(ErrorCode::kCorrupt,
+                       StrCat("\"", key, "\" lists ", list->size(),
+                              " numbers for ", *num_layers, " layers"));
+  }
   for (const int64_t value : *list) {
     if (value != list->front()) {
       return NotImplemented(key, "different in each layer");
@@ -163,6 +169,12 @@ Result<uint64_t> HeadDim(const GgufFile& gguf, const ModelConfig& config) {
   if (value_length.value_or(head_dim) != head_dim) {
     return NotImplemented("llama.attention.value_length",
                           StrCat(*value_length, " where keys have ", head_dim));
+  }
+  if (rope_dims.has_value() &&
+      (*rope_dims == 0 || *rope_dims % 2 != 0 || *rope_dims > head_dim)) {
+    return ConfigError(ErrorCode::kCorrupt,
+                       StrCat("\"llama.rope.dimension_count\" is ", *rope_dims,
+                              ", expected an even number up to ", head_dim));
   }
   if (rope_dims.value_or(head_dim) != head_dim) {
     return NotImplemented("llama.rope.dimension_count",

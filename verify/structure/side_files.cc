@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Of the JSON files that are searched; tokenizer.json has a reader of its own.
-constexpr uint64_t kMaxConfigBytes = 16u << 20;
+constexpr uint64_t kMaxConfigBytes = 4u << 20;
 constexpr int kMaxConfigDepth = 32;
 constexpr std::string_view kGgufTemplateKey = "tokenizer.chat_template";
 constexpr std::string_view kDefaultTemplate = "default";
@@ -57,10 +57,6 @@ constexpr std::array kEndings = {
     NamedEnding{".joblib", ActiveKind::kPickle, "a pickle"},
     NamedEnding{".dill", ActiveKind::kPickle, "a pickle"},
 };
-
-constexpr std::array<std::string_view, 4> kMachMagics = {
-    "\xcf\xfa\xed\xfe", "\xce\xfa\xed\xfe", "\xfe\xed\xfa\xcf",
-    "\xca\xfe\xba\xbe"};
 
 // JSON files in which loaders look for code to import, and for templates.
 constexpr std::array<std::string_view, 9> kSearchedConfigs = {
@@ -114,15 +110,6 @@ Result<std::optional<ActiveContent>> ByContent(const ByteSource& file,
   if (content.description.ends_with(" program")) {
     return std::optional(
         ActiveContent{ActiveKind::kProgram, path, content.description});
-  }
-  std::array<std::byte, 4> magic{};
-  if (file.size() < magic.size()) return std::optional<ActiveContent>();
-  RETURN_IF_ERROR(file.ReadAt(0, magic));
-  for (const std::string_view known : kMachMagics) {
-    if (AsText(magic) == known) {
-      return std::optional(
-          ActiveContent{ActiveKind::kProgram, path, "a macOS program"});
-    }
   }
   return std::optional<ActiveContent>();
 }

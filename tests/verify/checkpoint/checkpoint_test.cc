@@ -11,6 +11,7 @@
 #include "tests/support/gguf_builder.h"
 #include "tests/support/pickle_builder.h"
 #include "tests/support/temp_dir.h"
+#include "verify/checkpoint/safetensors_reader.h"
 #include "verify/container/crc32.h"
 
 namespace verify {
@@ -127,7 +128,7 @@ TEST(CheckpointTest, FindsTensorsByRange) {
   EXPECT_TRUE(checkpoint->TensorsIn(0, ~uint64_t{0}, 5).empty());
 }
 
-TEST(CheckpointTest, ExtensionNeverDecides) {
+TEST(CheckpointTest, C15ExtensionNeverDecides) {
   const TempDir dir;
   struct Case {
     std::string name;
@@ -146,7 +147,7 @@ TEST(CheckpointTest, ExtensionNeverDecides) {
   }
 }
 
-TEST(CheckpointTest, SaysWhatAFileIsInstead) {
+TEST(CheckpointTest, C16SaysWhatAFileIsInstead) {
   const TempDir dir;
   struct Case {
     std::string bytes;
@@ -224,7 +225,7 @@ TEST(CheckpointTest, OpensShardsByIndex) {
   }
   std::filesystem::remove(dir.File("model-00002-of-00002.safetensors"));
   ExpectError(Checkpoint::Open(dir.path()), ErrorCode::kNotFound,
-              "model-00002-of-00002.safetensors");
+              "model-00002-of-00002.safetensors", kShardMissing);
   dir.Write("model-00002-of-00002.safetensors", "<html>");
   ExpectError(Checkpoint::Open(dir.path()), ErrorCode::kCorrupt, "HTML",
               "E-HTML");
@@ -254,6 +255,12 @@ TEST(CheckpointTest, SaysWhatIsNotJoined) {
 
 TEST(CheckpointTest, SaysWhenThereIsNothing) {
   const TempDir dir;
+  for (const std::string& bytes :
+       {tests::BuildSafetensors("{}", ""), tests::GgufBuilder().Build()}) {
+    ExpectError(Checkpoint::Open(dir.Write("weights", bytes)),
+                ErrorCode::kCorrupt, "holds no tensors", "E-EMPTY");
+  }
+  std::filesystem::remove(dir.File("weights"));
   ExpectError(Checkpoint::Open(dir.path()), ErrorCode::kNotFound,
               "no weights in this folder");
   ExpectError(Checkpoint::Open(dir.File("absent")), ErrorCode::kNotFound,

@@ -136,7 +136,7 @@ TEST(PickleReaderTest, ReadsTensorInParameterAndTypedTensor) {
 }
 
 // What malicious models carry. The names must come out whole, with the place.
-TEST(PickleReaderTest, RefusesForeignGlobalsByName) {
+TEST(PickleReaderTest, C11RefusesForeignGlobalsByName) {
   struct Case {
     const char* module;
     const char* name;
@@ -175,7 +175,7 @@ TEST(PickleReaderTest, EscapesNameOfForeignGlobal) {
 }
 
 // Forms that reach a global without GLOBAL.
-TEST(PickleReaderTest, NamesGlobalBehindOtherOpcodes) {
+TEST(PickleReaderTest, C11NamesGlobalBehindOtherOpcodes) {
   ExpectCorrupt(PickleBuilder().Raw("(").Text("id").Raw("ios\nsystem\n."),
                 "os system", "E-PICKLE-GLOBAL");
   // Protocol 4 as pickle.dumps writes it: FRAME, SHORT_BINUNICODE, MEMOIZE.
@@ -210,7 +210,7 @@ TEST(PickleReaderTest, NamesGlobalBehindOtherOpcodes) {
                 "E-PICKLE-GLOBAL");
 }
 
-TEST(PickleReaderTest, RefusesOtherOpcodesByName) {
+TEST(PickleReaderTest, C11RefusesOtherOpcodesByName) {
   struct Case {
     std::string bytes;
     const char* name;
@@ -334,7 +334,7 @@ TEST(PickleReaderTest, RefusesPersistentIdsThatAreNoStorage) {
                 "persistent id");
 }
 
-TEST(PickleReaderTest, RefusesItemsOfWrongTargets) {
+TEST(PickleReaderTest, C14RefusesItemsOfWrongTargets) {
   ExpectCorrupt(PickleBuilder().Raw("]NNs."), "no dict");
   ExpectCorrupt(PickleBuilder().Raw("](NNu."), "no dict");
   ExpectCorrupt(
@@ -364,7 +364,7 @@ TEST(PickleReaderTest, RefusesStackAndMarkErrors) {
   ExpectCorrupt(PickleBuilder().Raw("}q\x01(h\x01h\x01u."), "");
 }
 
-TEST(PickleReaderTest, RefusesCycles) {
+TEST(PickleReaderTest, C13RefusesCycles) {
   // A list in itself, directly.
   ExpectCorrupt(PickleBuilder().Raw("]q\x01h\x01"
                                     "a."),
@@ -379,7 +379,7 @@ TEST(PickleReaderTest, RefusesCycles) {
                 "holds");
 }
 
-TEST(PickleReaderTest, RefusesWhatIsNoSinglePickle) {
+TEST(PickleReaderTest, C12RefusesWhatIsNoSinglePickle) {
   ExpectCorrupt(PickleBuilder(-1), "does not begin with PROTO");
   ExpectCorrupt(PickleBuilder(6).Raw("N."), "does not begin with PROTO");
   ExpectCorrupt(PickleBuilder(-1).Raw("N."), "does not begin with PROTO");
@@ -389,7 +389,7 @@ TEST(PickleReaderTest, RefusesWhatIsNoSinglePickle) {
   ExpectCorrupt(PickleBuilder().Raw("ccollections"), "no end");
 }
 
-TEST(PickleReaderTest, RefusesExpansionWithinBoundedMemory) {
+TEST(PickleReaderTest, C13RefusesExpansionWithinBoundedMemory) {
   // Text that claims 2 GiB.
   ExpectError(Read(PickleBuilder().Raw(std::string("X\0\0\0\x80.", 6)).str()),
               ErrorCode::kCorrupt, "truncated");

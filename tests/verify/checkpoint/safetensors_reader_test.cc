@@ -72,7 +72,7 @@ TEST(SafetensorsReaderTest, TakesPaddingScalarsAndEmptyTensors) {
   EXPECT_EQ(file->tensors.Find("z")->size_bytes, 0u);
 }
 
-TEST(SafetensorsReaderTest, RefusesHeaderLengths) {
+TEST(SafetensorsReaderTest, C1RefusesHeaderLengths) {
   for (const uint64_t length :
        {uint64_t{0}, uint64_t{1}, uint64_t{1000}, uint64_t{99'999'999},
         uint64_t{100'000'001}, uint64_t{1} << 63, ~uint64_t{0},
@@ -85,7 +85,7 @@ TEST(SafetensorsReaderTest, RefusesHeaderLengths) {
   ExpectError(Read("1234567"), ErrorCode::kCorrupt, "only 7 bytes");
 }
 
-TEST(SafetensorsReaderTest, RefusesHeadersThatAreNoPlainJsonObject) {
+TEST(SafetensorsReaderTest, C2RefusesHeadersThatAreNoPlainJsonObject) {
   ExpectRefused(StrCat(" ", kTwo), "begin with {");
   ExpectRefused(StrCat(kTwo, "\n"), "end with }");
   ExpectRefused(StrCat(kTwo, '\0'), "end with }");
@@ -99,7 +99,7 @@ TEST(SafetensorsReaderTest, RefusesHeadersThatAreNoPlainJsonObject) {
       "nested", ErrorCode::kLimit);
 }
 
-TEST(SafetensorsReaderTest, RefusesEqualKeys) {
+TEST(SafetensorsReaderTest, C2RefusesEqualKeys) {
   ExpectRefused(R"({"a":{},"a":{}})", "stands twice");
   ExpectRefused(R"({"a":{},"\u0061":{}})", "stands twice");
   ExpectRefused(R"({"a":{"dtype":"F32","dtype":"F32","shape":[4],)"
@@ -108,7 +108,7 @@ TEST(SafetensorsReaderTest, RefusesEqualKeys) {
   ExpectRefused(R"({"__metadata__":{"x":"1","x":"2"}})", "stands twice");
 }
 
-TEST(SafetensorsReaderTest, RefusesHolesOverlapsAndTails) {
+TEST(SafetensorsReaderTest, C3RefusesHolesOverlapsAndTails) {
   const auto two = [](const char* first, const char* second) {
     std::string header = R"({"a":{"dtype":"U8","shape":[8],"data_offsets":)";
     header.append(first).append(
@@ -126,7 +126,7 @@ TEST(SafetensorsReaderTest, RefusesHolesOverlapsAndTails) {
   ExpectRefused("{}", "16 bytes after the last");
 }
 
-TEST(SafetensorsReaderTest, RefusesSizesThatDoNotFollow) {
+TEST(SafetensorsReaderTest, C4RefusesSizesThatDoNotFollow) {
   ExpectRefused(One("\"F32\"", "[5]", "[0,16]"), "16 bytes declared");
   ExpectRefused(One("\"F32\"", "[9223372036854775808,2]", "[0,16]"), "no size");
   // 2^62 float32 wrap to 0 bytes in 64 bits.
@@ -149,7 +149,7 @@ TEST(SafetensorsReaderTest, RefusesNumbersThatAreNotPlain) {
   ExpectRefused(One("\"F32\"", "[4]", "[0,16,16]"), "no range");
 }
 
-TEST(SafetensorsReaderTest, RefusesDTypes) {
+TEST(SafetensorsReaderTest, C4RefusesDTypes) {
   ExpectRefused(One("\"F33\"", "[4]", "[0,16]"), "unknown dtype \"F33\"");
   ExpectRefused(One("\"f32\"", "[4]", "[0,16]"), "unknown dtype");
   ExpectRefused(One("7", "[4]", "[0,16]"), "no text");
@@ -215,7 +215,7 @@ TEST(SafetensorsIndexTest, ReadsShards) {
   EXPECT_EQ(index->total_size, 16u);
 }
 
-TEST(SafetensorsIndexTest, RefusesWhatIsNoIndex) {
+TEST(SafetensorsIndexTest, C5RefusesWhatIsNoIndex) {
   constexpr std::string_view kId = "E-SAFETENSORS-INDEX";
   for (const char* const text :
        {"[]", "{}", R"({"weight_map":[]})", R"({"weight_map":{}})"}) {
@@ -243,7 +243,7 @@ SafetensorsFile Shard(std::string_view header) {
   return std::move(file).value();
 }
 
-TEST(SafetensorsIndexTest, JoinsShardsAndChecksEveryTensor) {
+TEST(SafetensorsIndexTest, C5JoinsShardsAndChecksEveryTensor) {
   const auto index = ParseSafetensorsIndex(kIndex);
   ASSERT_TRUE(index);
   const auto join = [&index](std::string_view first, std::string_view second) {

@@ -45,7 +45,7 @@ TEST(SniffTest, E6TakesNothingThatIsATarArchiveToo) {
   }
 }
 
-TEST(SniffTest, SaysWhatOtherFilesAre) {
+TEST(SniffTest, C15SaysWhatOtherFilesAre) {
   struct Case {
     std::string bytes;
     const char* description;
@@ -77,6 +77,13 @@ TEST(SniffTest, SaysWhatOtherFilesAre) {
            Case{"\x50\x2a\x4d\x18", "zstd data"},  // skippable
            Case{tar, "a tar archive"},
            Case{"\x80\x02}q", "a bare pickle"},
+           Case{"cposix\nsystem\n(S'true'\ntR.", "a bare pickle"},
+           Case{"cposix\nsystem\np0\n(S'true'\ntR.", "a bare pickle"},
+           Case{"config\nmodel\nother\n", "unknown data"},
+           Case{"\xcf\xfa\xed\xfe....", "a macOS program"},
+           Case{std::string("\0asm\1\0\0\0", 8), "a WebAssembly program"},
+           Case{"\x89PNG\r\n\x1a\n", "an image"},
+           Case{"PK\x07\x08PK", "a part of a zip archive"},
            Case{"{\"dim\": 4096}", "JSON text"},
            Case{"tjgg", "a GGML file, the form before GGUF"},
            Case{"hello", "unknown data"},

@@ -311,6 +311,28 @@ TEST(TokenizerModelTest, RefusesIncompleteBytePieces) {
   EXPECT_TRUE(Read(with_fallback + Piece("<0xFF>", 0, 6)));
 }
 
+// The bytes of its table, one unit, one text.
+std::string SmallCharsmap() { return std::string("\x04\0\0\0\0\0\0\0x\0", 10); }
+
+TEST(TokenizerModelTest, RefusesCharacterMapsThatDoNotFit) {
+  for (const std::string& map : {std::string("abc"), std::string(100, '\xff'),
+                                 std::string("\x08\0\0\0\0\0\0\0x\0", 10),
+                                 std::string("\x03\0\0\0\0\0\0\0x\0", 10),
+                                 std::string("\0\0\0\0\0\0\0\0x\0", 10),
+                                 std::string("\x04\0\0\0\0\0\0\0x", 9)}) {
+    std::string normalizer;
+    AppendWireBytes(normalizer, 2, map);
+    std::string bytes = SmallModel();
+    AppendWireBytes(bytes, 3, normalizer);
+    ExpectRefused(bytes, ErrorCode::kCorrupt, "character map");
+  }
+  std::string normalizer;
+  AppendWireBytes(normalizer, 2, SmallCharsmap());
+  std::string bytes = SmallModel();
+  AppendWireBytes(bytes, 3, normalizer);
+  EXPECT_TRUE(Read(bytes));
+}
+
 TEST(TokenizerModelTest, RefusesWhatWouldChangeTextAndIsNotImplemented) {
   std::string trainer;
   AppendWireInt32(trainer, 24, 1);
@@ -318,7 +340,7 @@ TEST(TokenizerModelTest, RefusesWhatWouldChangeTextAndIsNotImplemented) {
   AppendWireBytes(bytes, 2, trainer);
   ExpectRefused(bytes, ErrorCode::kUnsupported, "treat_whitespace_as_suffix");
   std::string denormalizer;
-  AppendWireBytes(denormalizer, 2, "rules");
+  AppendWireBytes(denormalizer, 2, SmallCharsmap());
   bytes = SmallModel();
   AppendWireBytes(bytes, 5, denormalizer);
   ExpectRefused(bytes, ErrorCode::kUnsupported, "denormalizer");

@@ -224,7 +224,7 @@ TEST(TorchReaderTest, RefusesEqualNames) {
   ExpectRefused(BuildTorch(pickle, {{"0", SmallStorage()}}), "stands twice");
 }
 
-TEST(TorchReaderTest, RefusesStoragesThatLie) {
+TEST(TorchReaderTest, C14RefusesStoragesThatLie) {
   // The record has 24 bytes: six float32.
   ExpectRefused(One(7, 0, {6}, {1}), "7 elements of f32 declared, 24 bytes");
   ExpectRefused(One(5, 0, {5}, {1}), "5 elements of f32 declared");
@@ -253,7 +253,7 @@ TEST(TorchReaderTest, RefusesStoragesThatLie) {
                 "not in the archive");
 }
 
-TEST(TorchReaderTest, RefusesTensorsOutsideTheirStorage) {
+TEST(TorchReaderTest, C14RefusesTensorsOutsideTheirStorage) {
   ASSERT_TRUE(Read(One(6, 0, {2, 3}, {3, 1})));
   ExpectRefused(One(6, 1, {2, 3}, {3, 1}), "in a storage of 24 bytes");
   ExpectRefused(One(6, 7, {1}, {1}), "begins at element 7");

@@ -106,6 +106,13 @@ TEST(GgufConfigTest, ReadsKeyLengthAndArraysOfOneValue) {
   EXPECT_EQ(config->num_kv_heads, 4u);
 }
 
+// Of 32 layers.
+std::vector<int64_t> OneLayerDiffers() {
+  std::vector<int64_t> heads(32, 8);
+  heads[31] = 4;
+  return heads;
+}
+
 TEST(GgufConfigTest, RefusesOtherArithmetic) {
   const std::vector<std::pair<std::string, GgufValue>> cases = {
       {"general.architecture", std::string("deepseek2")},
@@ -123,7 +130,7 @@ TEST(GgufConfigTest, RefusesOtherArithmetic) {
       {"llama.attention.scale", 0.1},
       {"llama.attn_logit_softcapping", 30.0},
       {"llama.expert_feed_forward_length", uint64_t{100}},
-      {"llama.attention.head_count_kv", std::vector<int64_t>{8, 4}},
+      {"llama.attention.head_count_kv", OneLayerDiffers()},
   };
   for (const auto& [key, value] : cases) {
     GgufFile gguf = Mixtral8x7B();
@@ -140,7 +147,7 @@ TEST(GgufConfigTest, RefusesOtherArithmetic) {
   EXPECT_EQ(config.error().code, ErrorCode::kUnsupported);
 }
 
-TEST(GgufConfigTest, RefusesWhatIsMissingOrWrong) {
+TEST(GgufConfigTest, C10RefusesWhatIsMissingOrWrong) {
   for (const std::string key :
        {"general.architecture", "llama.embedding_length", "llama.block_count",
         "llama.feed_forward_length", "llama.attention.head_count",
@@ -164,6 +171,10 @@ TEST(GgufConfigTest, RefusesWhatIsMissingOrWrong) {
       {"llama.attention.head_count_kv", uint64_t{3}},
       {"llama.attention.head_count_kv", std::vector<int64_t>{}},
       {"llama.attention.head_count_kv", std::vector<int64_t>{-8, -8}},
+      {"llama.attention.head_count_kv", std::vector<int64_t>{8, 8}},
+      {"llama.rope.dimension_count", uint64_t{0}},
+      {"llama.rope.dimension_count", uint64_t{15}},
+      {"llama.rope.dimension_count", uint64_t{1} << 20},
       {"llama.expert_used_count", uint64_t{9}},
   };
   for (const auto& [key, value] : cases) {
