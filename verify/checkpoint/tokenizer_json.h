@@ -20,7 +20,7 @@
 namespace verify {
 
 inline constexpr uint64_t kMaxTokenizerJsonBytes = 40u << 20;
-inline constexpr size_t kMaxJsonTokens = 1u << 20;
+inline constexpr size_t kMaxJsonTokens = 1u << 19;
 inline constexpr size_t kMaxJsonMerges = 2u << 20;
 inline constexpr size_t kMaxAddedTokens = 1u << 16;
 inline constexpr size_t kMaxPatternBytes = 4096;

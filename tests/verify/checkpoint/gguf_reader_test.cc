@@ -9,6 +9,7 @@
 #include "tests/support/byte_builder.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/gguf_builder.h"
+#include "verify/checkpoint/gguf_format.h"
 
 namespace verify {
 namespace {
