@@ -110,6 +110,14 @@ class VerifyCommand final : public Command {
     app.add_option("--stall-timeout", stall_timeout_,
                    "with --repair: give up when no new byte came for so long "
                    "(15m)");
+    app.add_flag("--rehash", rehash_,
+                 "read every file, also those whose digests are remembered "
+                 "from an earlier run and that did not change since");
+    app.add_option("--io", io_,
+                   "cached: read as programs do; direct: past the page cache, "
+                   "what the disk itself holds, where the file system has that "
+                   "(cached)")
+        ->check(CLI::IsMember({"cached", "direct"}));
     app.add_option("--threads", options_.num_threads,
                    "processors to use (all)");
     AddSessionFlags(app, session_);
@@ -147,6 +155,8 @@ class VerifyCommand final : public Command {
   std::vector<std::string> reports_;
   bool summary_only_ = false;
   bool repair_ = false;
+  bool rehash_ = false;
+  std::string io_ = "cached";
   SessionFlags session_;
   p2p::SessionSettings settings_;
   std::string metadata_timeout_ = "120s";
@@ -182,6 +192,12 @@ Result<void> VerifyCommand::ReadFlags(Context& context) {
         .Id("E-USAGE");
   }
   options_.brief = summary_only_;
+  // What is to be fetched is decided by what is on the disk now, and --io
+  // direct is asked for to see that.
+  options_.hashing.cache = rehash_ || repair_ || io_ == "direct"
+                               ? DigestCache::kRenew
+                               : DigestCache::kUse;
+  if (io_ == "direct") options_.hashing.read_mode = verify::ReadMode::kDirect;
   options_.path = WithoutTrailingSlashes(options_.path);
   if (against_.empty() && !repair_) return {};
   ASSIGN_OR_RETURN(settings_, SettingsOf(session_, context));
@@ -267,6 +283,7 @@ Result<CommandResult> VerifyCommand::Finish(const VerifyReport& report,
   result.summary["files"] = content.files.size();
   result.summary["extra_files"] = content.num_extra;
   result.summary["bytes_read"] = content.bytes_read;
+  result.summary["bytes_not_read"] = content.bytes_not_read;
   result.summary["pieces"] = content.num_pieces;
   result.summary["bad_pieces"] = content.bad_pieces;
   result.summary["structure_checked"] = report.structure_checked;

@@ -214,29 +214,40 @@ void Judge(const verify::HashOutcome& outcome, const verify::HashOutcome& extra,
                 {"evidence", {{"pieces", bad_pieces}}}});
 }
 
+// One of the two requests, with what is remembered of its files.
+Result<verify::HashOutcome> HashPart(verify::HashRequest& request,
+                                     ContentPlan& plan, Context& context,
+                                     StageProgress& progress) {
+  ASSIGN_OR_RETURN(
+      CachedHashOutcome outcome,
+      HashForCheck(request, plan.options.hashing, context, progress));
+  plan.report.bytes_not_read += outcome.bytes_not_read;
+  plan.report.hashed.insert(plan.report.hashed.end(), outcome.files.begin(),
+                            outcome.files.end());
+  return std::move(outcome.hashed);
+}
+
 Result<void> HashAndJudge(ContentPlan& plan, Context& context) {
   const bool has_pieces = !plan.request.piece_digests.empty();
   const std::string stage = has_pieces ? "pieces" : "checksums";
   context.output.StageBegin(stage);
   StageProgress progress(context.output, stage);
   Result<verify::HashOutcome> extra = verify::HashOutcome{};
-  auto outcome = verify::HashFiles(plan.request, context.cancel, &progress);
-  if (outcome) {
-    extra = verify::HashFiles(plan.extra_request, context.cancel, &progress);
-  }
+  auto outcome = HashPart(plan.request, plan, context, progress);
+  if (outcome) extra = HashPart(plan.extra_request, plan, context, progress);
   if (!outcome || !extra) {
     context.output.StageEnd(stage, false, "");
     return verify::Unexpected(std::move(outcome ? extra : outcome).error());
   }
   Judge(*outcome, *extra, plan, context.output);
   const ContentReport& report = plan.report;
-  const std::string read = verify::FormatSize(report.bytes_read);
+  const std::string read = ReadText(report.bytes_read, report.bytes_not_read);
   context.output.StageEnd(
       stage, !report.error.has_value(),
-      has_pieces ? fmt::format("{} of {} pieces right, {} read",
+      has_pieces ? fmt::format("{} of {} pieces right, {}",
                                report.num_pieces - report.bad_pieces,
                                report.num_pieces, read)
-                 : fmt::format("{} files, {} read", report.files.size(), read));
+                 : fmt::format("{} files, {}", report.files.size(), read));
   return {};
 }
 

@@ -14,8 +14,10 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/flows/cached_hash.h"
 #include "cli/state/torrent_store.h"
 #include "verify/base/result.h"
+#include "verify/digest/hash_engine.h"
 #include "verify/manifest/evidence.h"
 #include "verify/manifest/evidence_check.h"
 #include "verify/manifest/report.h"
@@ -35,7 +37,8 @@ struct FileVerdict {
   verify::FileReport report;                    // name relative to the folder
   std::vector<verify::ComputedDigest> digests;  // none if unread
   std::string sha256;                           // hex; empty if unread
-  std::optional<uint64_t> published_bytes;      // the torrent's
+  bool cached = false;  // digests of an earlier run; it was not read
+  std::optional<uint64_t> published_bytes;  // the torrent's
   std::string expected;  // "md5:HEX", "sha256:HEX"; empty if none
   // What gave the file its level, or what it differs from, and who signed it.
   std::string source;
@@ -75,6 +78,8 @@ struct ContentReport {
   uint64_t num_extra = 0;    // files that no source names, if there is one
   uint64_t num_missing = 0;  // left out on purpose, too
   uint64_t bytes_read = 0;
+  uint64_t bytes_not_read = 0;  // digests of an earlier run were compared
+  std::vector<HashedFile> hashed;
   uint64_t bad_pieces = 0;
   uint64_t num_pieces = 0;
   // Every file has its v2 root, and that is right.
@@ -102,6 +107,7 @@ struct ContentOptions {
   // evidence names are read.
   bool pieces_proven = false;
   size_t num_threads = 0;
+  HashingOptions hashing;
   bool brief = false;  // files that are right get no line for people
   // The pieces that wanted files of a partial copy share with files that were
   // left out were seen to be right a moment ago, when all of them was here.

@@ -105,6 +105,7 @@ Fields FieldsOf(const FileVerdict& file) {
   return {{"path", file.report.name},
           {"bytes", file.report.size_bytes},
           {"sha256", file.sha256},
+          {"cached", file.cached},
           {"status", StatusOf(file.report.outcome)},
           {"expected", file.expected},
           {"level", verify::TrustLevelName(file.report.level)},

@@ -209,6 +209,7 @@ void JudgeFile(const verify::FileDigests& digests, const ContentPlan& plan,
       break;
   }
   report.size_bytes = digests.actual_size_bytes;
+  verdict.cached = digests.known;
   for (const auto& [algorithm, digest] : digests.sums) {
     verdict.digests.push_back({algorithm, digest});
     if (algorithm == verify::SumAlgorithm::kSha256) {

@@ -139,6 +139,7 @@ Fields ReportDocument(const VerifyReport& report, const ReportInput& input) {
                         {"extra_files", content.num_extra},
                         {"missing_files", content.num_missing},
                         {"bytes_read", content.bytes_read},
+                        {"bytes_not_read", content.bytes_not_read},
                         {"pieces", content.num_pieces},
                         {"bad_pieces", content.bad_pieces},
                         {"structure_checked", report.structure_checked}};

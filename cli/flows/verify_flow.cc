@@ -157,6 +157,7 @@ Result<ContentOptions> GatherSources(const VerifyOptions& options,
   content.torrent = options.torrent;
   content.pieces_proven = options.pieces_proven;
   content.num_threads = options.num_threads;
+  content.hashing = options.hashing;
   content.cut_pieces_proven = options.cut_pieces_proven;
   content.brief = options.brief;
   if (!content.torrent.has_value() && options.find_torrent) {
@@ -212,6 +213,9 @@ Result<VerifyReport> RunVerify(const VerifyOptions& options, Context& context) {
     const bool partial =
         content.torrent.has_value() && content.torrent->partial.has_value();
     RETURN_IF_ERROR(CheckModel(options, partial, context, report));
+  }
+  if (!report.error.has_value()) {
+    report.error = ChangedSince(report.content.hashed);
   }
   report.torrent = std::move(content.torrent);
   Gates(options, report, context.output).Check();

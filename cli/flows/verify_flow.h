@@ -51,6 +51,7 @@ struct VerifyOptions {
   bool pieces_proven = false;    // as in ContentOptions
   bool brief = false;            // as in ContentOptions
   size_t num_threads = 0;
+  HashingOptions hashing;
   bool cut_pieces_proven = false;  // as ContentOptions has it
 };
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Long because: all that is asked of one database is in one place.
 #include "cli/state/state_db.h"
 
 #include <fcntl.h>
@@ -28,7 +29,7 @@ using verify::StrCat;
 
 // Step N brings a file of version N to version N + 1; a step that was shipped
 // is never changed.
-constexpr std::array<const char*, 1> kMigrations = {
+constexpr std::array<const char*, 2> kMigrations = {
     R"(CREATE TABLE models(
   path TEXT PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
@@ -58,7 +59,20 @@ CREATE TABLE seeds(
   policy TEXT NOT NULL,
   paused INTEGER NOT NULL,
   wanted INTEGER NOT NULL,
-  ended TEXT NOT NULL) STRICT;)"};
+  ended TEXT NOT NULL) STRICT;)",
+    R"(CREATE TABLE file_digests(
+  path TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  size_bytes INTEGER NOT NULL,
+  mtime_ns INTEGER NOT NULL,
+  ctime_ns INTEGER NOT NULL,
+  inode INTEGER NOT NULL,
+  device INTEGER NOT NULL,
+  digest TEXT NOT NULL,
+  hashed_s INTEGER NOT NULL,
+  PRIMARY KEY(path, kind)) STRICT;)"};
+
+constexpr int64_t kDigestLifeSeconds = int64_t{183} * 24 * 3600;
 
 constexpr char kModelColumns[] =
     "SELECT name, path, key, hash_v1, hash_v2, size_bytes, licence, level, "
@@ -292,17 +306,82 @@ Result<void> StateDb::RemoveModel(const std::string& path) {
   return InTransaction([&]() -> Result<void> {
     for (const char* sql :
          {"DELETE FROM models WHERE path=?", "DELETE FROM seeds WHERE path=?",
-          "DELETE FROM verified_files WHERE path=?"}) {
+          "DELETE FROM verified_files WHERE path=?",
+          "DELETE FROM file_digests WHERE path=?"}) {
       ASSIGN_OR_RETURN(SqliteStatement remove, database_.Prepare(sql));
       RETURN_IF_ERROR(remove.Bind(path).Run());
     }
     // Everything below the folder: names that begin with "PATH/", which end
     // before "PATH0", as '0' follows '/'.
-    ASSIGN_OR_RETURN(SqliteStatement below,
-                     database_.Prepare(
-                         "DELETE FROM verified_files WHERE path>? AND path<?"));
-    return below.Bind(path + "/").Bind(path + "0").Run();
+    for (const char* sql :
+         {"DELETE FROM verified_files WHERE path>? AND path<?",
+          "DELETE FROM file_digests WHERE path>? AND path<?"}) {
+      ASSIGN_OR_RETURN(SqliteStatement below, database_.Prepare(sql));
+      RETURN_IF_ERROR(below.Bind(path + "/").Bind(path + "0").Run());
+    }
+    return {};
   });
+}
+
+Result<void> StateDb::PutDigests(const std::string& path,
+                                 const verify::FileStamp& stamp,
+                                 const RememberedDigests& digests,
+                                 int64_t now_s) {
+  return InTransaction([&]() -> Result<void> {
+    ASSIGN_OR_RETURN(
+        SqliteStatement forget,
+        database_.Prepare("DELETE FROM file_digests WHERE hashed_s<? OR "
+                          "(path=? AND NOT (size_bytes=? AND mtime_ns=? AND "
+                          "ctime_ns=? AND inode=? AND device=?))"));
+    RETURN_IF_ERROR(forget.Bind(now_s - kDigestLifeSeconds)
+                        .Bind(path)
+                        .Bind(stamp.identity.size_bytes)
+                        .Bind(stamp.identity.mtime_ns)
+                        .Bind(stamp.ctime_ns)
+                        .Bind(stamp.identity.inode)
+                        .Bind(stamp.identity.device)
+                        .Run());
+    for (const auto& [kind, digest] : digests) {
+      ASSIGN_OR_RETURN(
+          SqliteStatement put,
+          database_.Prepare(
+              "INSERT OR REPLACE INTO file_digests(path, kind, size_bytes, "
+              "mtime_ns, ctime_ns, inode, device, digest, hashed_s) "
+              "VALUES(?,?,?,?,?,?,?,?,?)"));
+      RETURN_IF_ERROR(put.Bind(path)
+                          .Bind(kind)
+                          .Bind(stamp.identity.size_bytes)
+                          .Bind(stamp.identity.mtime_ns)
+                          .Bind(stamp.ctime_ns)
+                          .Bind(stamp.identity.inode)
+                          .Bind(stamp.identity.device)
+                          .Bind(digest)
+                          .Bind(now_s)
+                          .Run());
+    }
+    return {};
+  });
+}
+
+Result<RememberedDigests> StateDb::FindDigests(
+    const std::string& path, const verify::FileStamp& stamp) const {
+  ASSIGN_OR_RETURN(
+      SqliteStatement read,
+      database_.Prepare(
+          "SELECT kind, digest FROM file_digests WHERE path=? AND size_bytes=? "
+          "AND mtime_ns=? AND ctime_ns=? AND inode=? AND device=?"));
+  read.Bind(path)
+      .Bind(stamp.identity.size_bytes)
+      .Bind(stamp.identity.mtime_ns)
+      .Bind(stamp.ctime_ns)
+      .Bind(stamp.identity.inode)
+      .Bind(stamp.identity.device);
+  RememberedDigests digests;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool row, read.Step());
+    if (!row) return digests;
+    digests[read.Text(0)] = read.Text(1);
+  }
 }
 
 Result<void> StateDb::PutVerified(const std::vector<VerifiedFile>& files,
@@ -413,16 +492,11 @@ std::optional<std::vector<VerifiedFile>> PayloadIdentities(
     if (file.is_pad) continue;
     VerifiedFile entry;
     entry.path = metainfo.single_file ? path : path + "/" + file.path;
-    struct stat info {};
-    if (::stat(entry.path.c_str(), &info) != 0 || !S_ISREG(info.st_mode) ||
-        static_cast<uint64_t>(info.st_size) != file.size_bytes) {
+    const auto stamp = verify::StampOf(entry.path);
+    if (!stamp || stamp->identity.size_bytes != file.size_bytes) {
       return std::nullopt;
     }
-    entry.identity.device = info.st_dev;
-    entry.identity.inode = info.st_ino;
-    entry.identity.size_bytes = static_cast<uint64_t>(info.st_size);
-    entry.identity.mtime_ns =
-        int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+    entry.identity = stamp->identity;
     files.push_back(std::move(entry));
   }
   return files;

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the program remembers between runs, in one SQLite file
 // ($XDG_STATE_HOME/lodestone/state.sqlite, write-ahead log, folder 0700): the
-// models that are here, which files were verified in which state, and how long
-// and how much each model was seeded. It decides no trust by itself: a file
-// counts as verified only as long as its size, times and inode are those that
-// were recorded. Loss of the file costs a re-check, never payload.
-// Tested by tests/cli/state/state_db_test.cc and tests/scripts/seed_kill9.py.
+// models that are here, which files were verified in which state, the digests
+// of files that were read, and how long and how much each model was seeded. It
+// decides no trust by itself: a file counts as verified or as read only as long
+// as its size, times and inode are those that were recorded. Loss of the file
+// costs a re-check, never payload. Tested by tests/cli/state/state_db_test.cc
+// and tests/scripts/seed_kill9.py.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +19,7 @@
 #include "cli/state/sqlite.h"
 #include "p2p/metainfo.h"
 #include "verify/base/file.h"
+#include "verify/base/file_stamp.h"
 #include "verify/base/result.h"
 
 namespace cli {
@@ -55,6 +58,9 @@ struct VerifiedFile {
   verify::FileIdentity identity;
 };
 
+// Digests of one file in hex, by kind: what flows/cached_hash names them.
+using RememberedDigests = std::map<std::string, std::string>;
+
 // Used by one thread at a time. Several processes may have it open.
 class StateDb {
  public:
@@ -87,6 +93,17 @@ class StateDb {
   verify::Result<bool> AllVerified(const std::vector<VerifiedFile>& files,
                                    const std::string& digest) const;
   verify::Result<void> ForgetVerified(const std::vector<VerifiedFile>& files);
+
+  // Adds to what is remembered of the file at `path` (canonical) in this state;
+  // what was remembered of it in another state is forgotten, and of any file
+  // what was not renewed for half a year.
+  verify::Result<void> PutDigests(const std::string& path,
+                                  const verify::FileStamp& stamp,
+                                  const RememberedDigests& digests,
+                                  int64_t now_s);
+  // Empty if the file is not remembered in this state.
+  verify::Result<RememberedDigests> FindDigests(
+      const std::string& path, const verify::FileStamp& stamp) const;
 
   verify::Result<void> PutSeeds(const std::vector<SeedRecord>& seeds);
   verify::Result<std::optional<SeedRecord>> FindSeed(

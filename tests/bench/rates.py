@@ -87,7 +87,7 @@ class Bench:
         return torrent
 
     def verify(self, folder, *options):
-        return timed([self.binary, "verify", folder, *options],
+        return timed([self.binary, "verify", folder, "--rehash", *options],
                      self.environment)
 
     def rounds(self, paths, digests, bound_of, ours, rivals):

@@ -2,7 +2,8 @@
 // Preloaded into the program under test (LD_PRELOAD): makes one system call on
 // one path fail or kill the process, writes down the order of those that make
 // bytes lasting, and moves the wall clock. For tests/scripts/faults.py.
-//   FAULT_CALL    write (also copy_file_range), read, sync, rename or unlink
+//   FAULT_CALL    write (also copy_file_range), read, directread (past the page
+//                 cache), sync, rename or unlink
 //   FAULT_PATH    part of the path that is meant
 //   FAULT_NTH     which such call is hit, from 1; every later one too
 //   FAULT_ERRNO   what it fails with; 0: the process is killed instead
@@ -82,7 +83,8 @@ auto OnFd(const char* call, int fd, F&& body) {
   const Path path = PathOf(fd);
   if (Fails(call, path.data())) return decltype(body())(-1);
   const auto result = body();
-  if (result >= 0 && std::strcmp(call, "read") != 0) Log(call, path.data());
+  if (result >= 0 && std::strstr(call, "read") == nullptr)
+    Log(call, path.data());
   return result;
 }
 
@@ -123,7 +125,10 @@ ssize_t copy_file_range(int from, off64_t* from_at, int to, off64_t* to_at,
 }
 ssize_t pread(int fd, void* data, size_t size, off_t at) {
   static auto* const real = Real<ssize_t(int, void*, size_t, off_t)>("pread");
-  return OnFd("read", fd, [&] { return real(fd, data, size, at); });
+  const int flags = ::fcntl(fd, F_GETFL);
+  const bool direct = flags >= 0 && (flags & O_DIRECT) != 0;
+  return OnFd(direct ? "directread" : "read", fd,
+              [&] { return real(fd, data, size, at); });
 }
 ssize_t pread64(int fd, void* data, size_t size, off64_t at) {
   return pread(fd, data, size, at);
