@@ -21,7 +21,7 @@ libsentencepiece-dev libhwy-dev libzstd-dev"
 # that the command-line tests call.
 TEST="libgtest-dev libvalijson-dev python3
 aria2 transmission-daemon transmission-cli qbittorrent-nox opentracker
-microsocks iproute2 procps zstd"
+microsocks iproute2 procps zstd minisign openssl"
 
 missing=
 for package in $BUILD $TEST; do

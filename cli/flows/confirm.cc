@@ -23,9 +23,9 @@ verify::Unexpected Interrupted() {
   return Fail(ErrorCode::kCancelled, "interrupted").Id("E-INTERRUPTED");
 }
 
-// A line of standard input, without what a stream would read ahead; empty
-// optional-like "end" is reported by `ended`.
-Result<std::string> ReadLine(const verify::CancelToken& cancel, bool& ended) {
+}  // namespace
+
+Result<std::string> ReadAnswer(const verify::CancelToken& cancel, bool& ended) {
   std::string line;
   ended = false;
   while (line.size() < kMaxAnswerBytes) {
@@ -46,8 +46,6 @@ Result<std::string> ReadLine(const verify::CancelToken& cancel, bool& ended) {
   return line;
 }
 
-}  // namespace
-
 bool CanAsk(const Context& context) {
   return !context.interaction.yes && !context.interaction.no_input &&
          !context.output.json() && ::isatty(STDIN_FILENO) == 1 &&
@@ -60,7 +58,7 @@ Result<void> Confirm(const std::string& question, Context& context) {
     std::fprintf(stderr, "%s [Y/n] ", question.c_str());
     std::fflush(stderr);
     bool ended = false;
-    ASSIGN_OR_RETURN(const std::string line, ReadLine(context.cancel, ended));
+    ASSIGN_OR_RETURN(const std::string line, ReadAnswer(context.cancel, ended));
     const std::string answer = verify::AsciiLower(verify::TrimAscii(line));
     if (!ended && (answer.empty() || answer == "y" || answer == "yes")) {
       return {};

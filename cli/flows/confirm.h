@@ -19,4 +19,9 @@ bool CanAsk(const Context& context);
 // no, or the input ended) or E-INTERRUPTED (a signal came).
 verify::Result<void> Confirm(const std::string& question, Context& context);
 
+// A line of standard input, without what a stream would read ahead and without
+// its end; `ended` says that there was none. kCancelled on Ctrl-C.
+verify::Result<std::string> ReadAnswer(const verify::CancelToken& cancel,
+                                       bool& ended);
+
 }  // namespace cli

@@ -2,14 +2,12 @@
 #include "cli/flows/signatures.h"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <set>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
-#include "cli/flows/list_files.h"
 #include "verify/base/file.h"
 #include "verify/base/text.h"
 #include "verify/manifest/oms_signature.h"
@@ -44,23 +42,6 @@ bool IsRegular(const std::string& path) {
   return fs::is_regular_file(fs::symlink_status(path, ignored));
 }
 
-// Whether a program that loads the model would read a file of this name.
-bool IsPartOfAModel(std::string_view name) {
-  const std::string lower = verify::AsciiLower(name);
-  constexpr std::array<std::string_view, 18> kEnds = {
-      ".safetensors", ".pth",   ".pt",   ".bin",   ".gguf",      ".ggml",
-      ".ckpt",        ".model", ".json", ".jinja", ".tiktoken",  ".npz",
-      ".zst",         ".tar",   ".py",   ".so",    "merges.txt", "vocab.txt"};
-  return std::any_of(kEnds.begin(), kEnds.end(), [&](std::string_view end) {
-    return lower.ends_with(end);
-  });
-}
-
-bool IsUnder(std::string_view name, std::string_view path) {
-  return name == path || (name.size() > path.size() && name.starts_with(path) &&
-                          name[path.size()] == '/');
-}
-
 // Whoever can make two files of one MD5 or SHA-1 and has one of them signed
 // has the other signed too.
 bool IsStrong(const verify::PublishedSum& sum) {
@@ -83,7 +64,6 @@ class SignatureCheck {
   Result<std::optional<Evidence>> JudgeMinisig(
       const std::string& signature_file, std::string_view text);
   std::string TargetOf(const std::string& signature_file) const;
-  Result<void> CheckCoverage();
   void CheckLinks(const Evidence& evidence);
   void Refuse(verify::Error error);
   std::string RelativeName(const std::string& path) const;
@@ -320,24 +300,6 @@ Result<void> SignatureCheck::CheckOne(const std::string& signature_file) {
     return {};
   }
   if (!evidence->has_value()) return {};
-  const Evidence& found = **evidence;
-  const bool trusted = found.level == TrustLevel::kTrustedKey;
-  output_.Event("check", {{"id", "signature.file"},
-                          {"level", "signature"},
-                          {"status", trusted ? "pass" : "warn"},
-                          {"subject", signature_file},
-                          {"detail", SignerText(found)},
-                          {"evidence",
-                           {{"key", found.signer_key},
-                            {"name", found.signer_name},
-                            {"level", verify::TrustLevelName(found.level)},
-                            {"files", found.sums.size()}}}});
-  if (!trusted) {
-    output_.Warning("UNKNOWN_KEY",
-                    StrCat(shown, ": ", SignerText(found),
-                           ", which says nothing of who that is"),
-                    "lodestone keys trust KEYFILE accepts a publisher's key");
-  }
   report_.evidence.push_back(std::move(**evidence));
   return {};
 }
@@ -367,55 +329,6 @@ void SignatureCheck::CheckLinks(const Evidence& evidence) {
   }
 }
 
-// What a folder holds besides what is signed.
-Result<void> SignatureCheck::CheckCoverage() {
-  std::set<std::string> covered;
-  std::vector<const Evidence*> lists;
-  for (Evidence& evidence : report_.evidence) {
-    for (const std::string& own : own_files_) evidence.ignored.push_back(own);
-    if (evidence.level != TrustLevel::kTrustedKey) continue;
-    CheckLinks(evidence);
-    for (const auto& sum : evidence.sums) covered.insert(sum.name);
-    if (evidence.exhaustive) lists.push_back(&evidence);
-  }
-  if (lists.empty() || !is_folder_) return {};
-  std::vector<std::string> skipped;
-  ASSIGN_OR_RETURN(const std::vector<ListedFile> files,
-                   ListFiles(folder_, skipped));
-  for (const ListedFile& file : files) {
-    const std::string& name = file.relative;
-    if (covered.contains(name) || own_files_.contains(name)) continue;
-    for (const Evidence* list : lists) {
-      const bool left_out =
-          verify::IsOutsideOmsScope(name) ||
-          std::any_of(
-              list->ignored.begin(), list->ignored.end(),
-              [&](const std::string& path) { return IsUnder(name, path); });
-      const std::string shown = EscapeForTerminal(name);
-      const std::string source = EscapeForTerminal(list->source);
-      if (!left_out) {
-        Refuse(
-            Fail(ErrorCode::kUntrusted, StrCat("\"", shown, "\" is here, and ",
-                                               source, " does not sign it"))
-                .Id("E-UNSIGNED-EXTRA")
-                .Hint("move it away, or ask the publisher for it")
-                .error());
-        return {};
-      }
-      if (IsPartOfAModel(name)) {
-        Refuse(Fail(ErrorCode::kUntrusted,
-                    StrCat("\"", shown, "\" is part of the model, and ", source,
-                           " leaves it out of what it signs"))
-                   .Id("E-UNSIGNED-USED")
-                   .Hint("ask the publisher for a signature that covers it")
-                   .error());
-        return {};
-      }
-    }
-  }
-  return {};
-}
-
 Result<SignatureReport> SignatureCheck::Run() {
   std::error_code error;
   is_folder_ = fs::is_directory(options_.path, error);
@@ -425,51 +338,17 @@ Result<SignatureReport> SignatureCheck::Run() {
   // What is not there is said where the files are looked at.
   if (!fs::exists(options_.path, error)) return std::move(report_);
   RETURN_IF_ERROR(Find());
-  if (candidates_.empty() && !options_.require && options_.keys.empty()) {
-    return std::move(report_);
-  }
+  if (candidates_.empty() && options_.keys.empty()) return std::move(report_);
   ASSIGN_OR_RETURN(keys_, LoadKeyRing(options_.keys, context_));
-  output_.StageBegin("signature");
-  const auto check = [&]() -> Result<void> {
-    for (const std::string& file : candidates_) RETURN_IF_ERROR(CheckOne(file));
-    return CheckCoverage();
-  };
-  const Result<void> done = check();
-  const bool signed_by_accepted = std::any_of(
-      report_.evidence.begin(), report_.evidence.end(),
-      [](const auto& found) { return found.level == TrustLevel::kTrustedKey; });
-  if (options_.require && !signed_by_accepted) {
-    Refuse(Fail(ErrorCode::kUntrusted,
-                StrCat("\"", EscapeForTerminal(options_.path),
-                       "\": no signature by a key that you accept"))
-               .Id("E-UNSIGNED")
-               .Hint("--key FILE gives the publisher's key, --signature FILE "
-                     "the signature")
-               .error());
-  }
-  std::string text;
+  for (const std::string& file : candidates_) RETURN_IF_ERROR(CheckOne(file));
   for (const Evidence& evidence : report_.evidence) {
-    text += StrCat(text.empty() ? "" : "; ", EscapeForTerminal(evidence.source),
-                   " ", SignerText(evidence));
+    if (evidence.level == TrustLevel::kTrustedKey) CheckLinks(evidence);
   }
-  if (text.empty()) text = "none";
-  output_.StageEnd("signature", done && !report_.error.has_value(), text);
-  if (!done) return verify::Unexpected(done.error());
+  report_.source_files.assign(own_files_.begin(), own_files_.end());
   return std::move(report_);
 }
 
 }  // namespace
-
-std::string SignerText(const Evidence& evidence) {
-  const std::string key = evidence.signer_key.empty()
-                              ? "that it does not name"
-                              : EscapeForTerminal(evidence.signer_key, 128);
-  if (evidence.level != TrustLevel::kTrustedKey) {
-    return StrCat("signed by unknown key ", key);
-  }
-  return StrCat("signed by ", EscapeForTerminal(evidence.signer_name, 200),
-                " (", key, ")");
-}
 
 Result<SignatureFinding> CheckMinisignedFile(const std::string& signature_file,
                                              const std::string& file,

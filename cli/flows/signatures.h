@@ -23,22 +23,23 @@ struct SignatureOptions {
   std::string signature_file;
   // Accepted besides those kept; a file or "RWQ...".
   std::vector<std::string> keys;
-  // That there is no signature by an accepted key is an error.
-  bool require = false;
 };
 
 struct SignatureReport {
   // One for each signature that is right or by an unknown key. The sums of one
   // by an unknown key may be anyone's.
   std::vector<verify::Evidence> evidence;
-  // The first that is wrong: kUntrusted (a broken signature, a link where a
-  // file is expected, E-UNSIGNED-USED, E-UNSIGNED-EXTRA, E-UNSIGNED) or
-  // kUnsupported. The copy must not be called verified then.
+  // Names in the folder of signatures and of lists that are signed: they stand
+  // for other files and no signature has to cover them.
+  std::vector<std::string> source_files;
+  // The first that is wrong: kUntrusted (a broken signature; E-SYMLINK: a link
+  // where a signed file is expected), kUnsupported, or kMismatch (the file
+  // that is signed is not here). The copy must not be called verified then.
   std::optional<verify::Error> error;
 };
 
-// Reports each signature as a check of the stage "signature"; a copy without
-// any says nothing. Files are read only where minisign signs one directly.
+// Reports a signature that is wrong as a failed check. Files are read only
+// where minisign signs one directly.
 // Errors: kNotFound (no such signature file or key), kIo, kCorrupt or
 // kUntrusted (a key that was given), kLimit, kCancelled.
 verify::Result<SignatureReport> CheckSignatures(const SignatureOptions& options,
@@ -50,8 +51,5 @@ verify::Result<SignatureReport> CheckSignatures(const SignatureOptions& options,
 verify::Result<verify::SignatureFinding> CheckMinisignedFile(
     const std::string& signature_file, const std::string& file,
     const KeyRing& keys, Context& context);
-
-// "signed by NAME (KEY)" or "signed by unknown key KEY", escaped.
-std::string SignerText(const verify::Evidence& evidence);
 
 }  // namespace cli

@@ -1,40 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The question before the first byte, on a real terminal."""
 import os
-import pty
-import select
-import time
 
+import terminal
 from harness import LOCAL, LODESTONE, check, contains, equal, main
 
 
 def on_terminal(box, args, answer, env=None):
     """Runs the program on a terminal, types `answer` when asked; exit code and
     all that was shown."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(box.folder)
-        os.execve(LODESTONE, [LODESTONE, *map(str, args)], env or box.env)
-    shown = b""
-    answers = list(answer)
-    deadline = time.monotonic() + 60
-    while True:
-        ready, _, _ = select.select([terminal], [], [], 1)
-        check(time.monotonic() < deadline, f"no end: {shown}")
-        if not ready:
-            continue
-        try:
-            part = os.read(terminal, 4096)
-        except OSError:
-            break  # the other end is closed
-        if not part:
-            break
-        shown += part
-        if answers and shown.rstrip().endswith(b"[Y/n]"):
-            os.write(terminal, answers.pop(0))
-    _, status = os.waitpid(pid, 0)
-    os.close(terminal)
-    return os.waitstatus_to_exitcode(status), shown.decode()
+    return terminal.on_terminal([LODESTONE, *args], answer, b"[Y/n]",
+                                env or box.env, box.folder)
 
 
 def test(box):
