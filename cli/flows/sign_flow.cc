@@ -175,7 +175,6 @@ Result<SignOutcome> SignFolderByEc(const SignOptions& options,
       fs::path(CanonicalPath(options.path)).filename().string();
   if (statement.model_name.empty()) statement.model_name = "model";
   statement.ignore_paths = {".git", ".gitattributes", ".github", ".gitignore"};
-  std::error_code ignored;
   const std::string inside =
       fs::path(CanonicalPath(outcome.signature_path))
           .lexically_relative(CanonicalPath(options.path))

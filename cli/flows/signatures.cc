@@ -49,6 +49,17 @@ bool IsStrong(const verify::PublishedSum& sum) {
          sum.algorithm != verify::SumAlgorithm::kSha1;
 }
 
+std::string SignerText(const Evidence& evidence) {
+  const std::string key = evidence.signer_key.empty()
+                              ? "that it does not name"
+                              : EscapeForTerminal(evidence.signer_key, 128);
+  if (evidence.level != TrustLevel::kTrustedKey) {
+    return StrCat("signed by unknown key ", key, ": adds no trust");
+  }
+  return StrCat("signed by ", EscapeForTerminal(evidence.signer_name, 200),
+                " (", key, ")");
+}
+
 class SignatureCheck {
  public:
   SignatureCheck(const SignatureOptions& options, Context& context)
@@ -300,6 +311,17 @@ Result<void> SignatureCheck::CheckOne(const std::string& signature_file) {
     return {};
   }
   if (!evidence->has_value()) return {};
+  const Evidence& found = **evidence;
+  const bool trusted = found.level == TrustLevel::kTrustedKey;
+  output_.Event("check", {{"id", "signature.key"},
+                          {"level", "signature"},
+                          {"status", trusted ? "pass" : "warn"},
+                          {"subject", signature_file},
+                          {"detail", SignerText(found)},
+                          {"evidence",
+                           {{"key", found.signer_key},
+                            {"name", found.signer_name},
+                            {"files", found.sums.size()}}}});
   report_.evidence.push_back(std::move(**evidence));
   return {};
 }
@@ -340,11 +362,24 @@ Result<SignatureReport> SignatureCheck::Run() {
   RETURN_IF_ERROR(Find());
   if (candidates_.empty() && options_.keys.empty()) return std::move(report_);
   ASSIGN_OR_RETURN(keys_, LoadKeyRing(options_.keys, context_));
-  for (const std::string& file : candidates_) RETURN_IF_ERROR(CheckOne(file));
-  for (const Evidence& evidence : report_.evidence) {
+  if (candidates_.empty()) return std::move(report_);
+  output_.StageBegin("signature");
+  Result<void> done;
+  for (size_t i = 0; done && i < candidates_.size(); ++i) {
+    done = CheckOne(candidates_[i]);
+  }
+  std::string text;
+  for (Evidence& evidence : report_.evidence) {
     if (evidence.level == TrustLevel::kTrustedKey) CheckLinks(evidence);
+    evidence.ignored.insert(evidence.ignored.end(), own_files_.begin(),
+                            own_files_.end());
+    text += StrCat(text.empty() ? "" : "; ", EscapeForTerminal(evidence.source),
+                   " ", SignerText(evidence));
   }
   report_.source_files.assign(own_files_.begin(), own_files_.end());
+  output_.StageEnd("signature", done && !report_.error.has_value(),
+                   text.empty() ? "none that is right" : text);
+  if (!done) return verify::Unexpected(done.error());
   return std::move(report_);
 }
 

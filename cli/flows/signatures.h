@@ -38,7 +38,8 @@ struct SignatureReport {
   std::optional<verify::Error> error;
 };
 
-// Reports a signature that is wrong as a failed check. Files are read only
+// Reports each signature as a check of the stage "signature"; where there is
+// none, nothing. Files are read only
 // where minisign signs one directly.
 // Errors: kNotFound (no such signature file or key), kIo, kCorrupt or
 // kUntrusted (a key that was given), kLimit, kCancelled.

@@ -176,7 +176,7 @@ TEST(EcKeyTest, D7RefusesEveryOtherFormOfASignature) {
   expect(trailing, "bytes follow");
   expect(Hex("3006020100020101"), "above zero");
   expect(Hex("3006020101020100"), "above zero");
-  expect(Hex("30060201ff020101"), "above zero");
+  expect(Hex("30060201ff020101"), "signature");
   expect(Hex("300702020001020101"), "DER");  // a zero too many
   expect(Hex("308106020101020101"), "DER");  // a long form of a short length
   expect(Hex("3080020101020101"
