@@ -43,6 +43,18 @@ void EmitCheck(Output& output, std::string_view id, std::string_view level,
                          {"evidence", std::move(evidence)}});
 }
 
+std::string_view StatusOf(verify::Severity severity) {
+  switch (severity) {
+    case verify::Severity::kNote:
+      return "pass";
+    case verify::Severity::kWarning:
+      return "warn";
+    case verify::Severity::kError:
+      return "fail";
+  }
+  return "fail";
+}
+
 StructureOutcome FailedAt(Output& output, std::string_view id,
                           const std::string& path, verify::Error error) {
   Fields evidence{{"id", error.id}};
@@ -208,7 +220,7 @@ Result<StructureOutcome> CheckOpened(Result<verify::Checkpoint> checkpoint,
   StructureOutcome outcome;
   outcome.checked = true;
   outcome.error = ReportFindings(report, 0, "structure", context);
-  if (!outcome.error.has_value()) {
+  if (!outcome.error.has_value() && config->runnable()) {
     outcome.error = CheckTokenizer(*checkpoint, *config, output);
   }
   if (outcome.error.has_value()) {
@@ -222,6 +234,14 @@ Result<StructureOutcome> CheckOpened(Result<verify::Checkpoint> checkpoint,
       fmt::format("{}: {} tensors, {:.1f} M parameters",
                   verify::Describe(*config), report.num_tensors,
                   static_cast<double>(report.num_parameters) / 1e6));
+  if (!config->runnable()) {
+    const std::string text =
+        StrCat(verify::FamilyName(config->family),
+               " is known by shape; Lodestone does not run it");
+    EmitCheck(output, "structure.runnable", "structure", "skip", path, text);
+    output.Say("      " + text);
+  }
+  outcome.num_warnings = report.num_warnings();
   if (!numeric) return outcome;
 
   RETURN_IF_ERROR(
@@ -241,12 +261,15 @@ std::optional<verify::Error> ReportFindings(
     const verify::StructureFinding& finding = report.findings[i];
     const std::string_view kind = verify::FindingKindName(finding.kind);
     EmitCheck(context.output, fmt::format("{}.tensor", level), level,
-              finding.fatal ? "fail" : "warn", finding.tensor,
+              StatusOf(finding.severity), finding.tensor,
               fmt::format("{}: {}", kind, finding.detail));
-    const std::string text =
-        fmt::format("tensor \"{}\": {}{}{}", EscapeForTerminal(finding.tensor),
-                    kind, finding.detail.empty() ? "" : ": ", finding.detail);
-    if (finding.fatal && num_fatal++ == 0) first_text = text;
+    const std::string text = fmt::format(
+        "{}{}{}{}",
+        finding.tensor.empty()
+            ? ""
+            : fmt::format("tensor \"{}\": ", EscapeForTerminal(finding.tensor)),
+        kind, finding.detail.empty() ? "" : ": ", finding.detail);
+    if (finding.fatal() && num_fatal++ == 0) first_text = text;
     if (printed < kMaxPrintedFindings) {
       context.output.Say("      " + text);
       ++printed;

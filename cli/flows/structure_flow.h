@@ -27,6 +27,8 @@ struct StructureOutcome {
   std::optional<verify::Error> error;
   // What lies beside the weights and a strict check does not let pass.
   size_t num_side_findings = 0;
+  // What is legal but suspicious in structure and numbers.
+  size_t num_warnings = 0;
 };
 
 // `path`: a model folder or a weights file. `numeric`: also read every tensor.

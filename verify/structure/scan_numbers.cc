@@ -47,7 +47,7 @@ void AddFindings(const TensorInfo& tensor, ByteSpan bytes, uint64_t elements,
     report.findings.push_back({.kind = FindingKind::kNotFinite,
                                .tensor = tensor.name,
                                .detail = NotFiniteDetail(scan),
-                               .fatal = true});
+                               .severity = Severity::kError});
     return;
   }
   // A norm of ones is what training starts from and is legal.
@@ -60,7 +60,7 @@ void AddFindings(const TensorInfo& tensor, ByteSpan bytes, uint64_t elements,
            value.has_value()
                ? StrCat("all ", elements, " elements are ", *value)
                : StrCat("all blocks of ", elements, " elements are the same"),
-       .fatal = false});
+       .severity = Severity::kWarning});
 }
 
 }  // namespace

@@ -104,7 +104,7 @@ TEST(StructureCheckTest, NamesWhatIsWrong) {
   EXPECT_EQ(report.findings[2].detail, "expected with shape [8]");
   EXPECT_EQ(report.findings[3].kind, FindingKind::kExtra);
   EXPECT_EQ(report.findings[3].tensor, "layers.0.attention.wq.bias");
-  EXPECT_TRUE(report.findings[3].fatal);
+  EXPECT_TRUE(report.findings[3].fatal());
 }
 
 TEST(StructureCheckTest, ListsTwentyAndCountsTheRest) {
@@ -139,7 +139,7 @@ TEST(StructureCheckTest, ReportsAnOutputBesideTiedEmbeddings) {
   const auto report = CheckStructure(Table(tensors), config);
   ASSERT_EQ(report.findings.size(), 1u);
   EXPECT_EQ(report.findings[0].tensor, "output.weight");
-  EXPECT_FALSE(report.findings[0].fatal);
+  EXPECT_FALSE(report.findings[0].fatal());
   EXPECT_TRUE(report.ok());
 }
 
@@ -181,11 +181,11 @@ TEST(StructureCheckTest, FindsBadNumbersInTheFile) {
     EXPECT_EQ(report.findings[0].tensor, "b");
     EXPECT_EQ(report.findings[0].detail,
               "1 NaN, 1 infinite, first at element 2500000");
-    EXPECT_TRUE(report.findings[0].fatal);
+    EXPECT_TRUE(report.findings[0].fatal());
     EXPECT_EQ(report.findings[1].kind, FindingKind::kConstant);
     EXPECT_EQ(report.findings[1].tensor, "zero");
     EXPECT_EQ(report.findings[1].detail, "all 4 elements are 0");
-    EXPECT_FALSE(report.findings[1].fatal);
+    EXPECT_FALSE(report.findings[1].fatal());
     EXPECT_FALSE(report.ok());
   }
 }
