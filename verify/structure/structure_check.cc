@@ -2,7 +2,6 @@
 #include "verify/structure/structure_check.h"
 
 #include <algorithm>
-#include <array>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -11,12 +10,10 @@
 #include <vector>
 
 #include "verify/base/text.h"
+#include "verify/structure/finding_list.h"
 
 namespace verify {
 namespace {
-
-// So many of one kind are listed; the rest is one line.
-constexpr size_t kMaxListed = 20;
 
 bool CanBeWeight(DType dtype) {
   switch (dtype) {
@@ -73,61 +70,11 @@ bool IsImagePart(std::string_view name, const ModelConfig& config) {
           name.starts_with("multi_modal_projector."));
 }
 
-class Findings {
- public:
-  explicit Findings(StructureReport& report) : report_(report) {}
-
-  void Add(FindingKind kind, const std::string& tensor, std::string detail,
-           Severity severity = Severity::kError) {
-    if (++counts_[Index(kind)] > kMaxListed) return;
-    report_.findings.push_back({.kind = kind,
-                                .tensor = tensor,
-                                .detail = std::move(detail),
-                                .severity = severity});
-  }
-
-  // One finding for what was not listed.
-  void Summarise() {
-    for (const FindingKind kind :
-         {FindingKind::kMissing, FindingKind::kMisshapen,
-          FindingKind::kWrongDType, FindingKind::kExtra}) {
-      const size_t count = counts_[Index(kind)];
-      if (count <= kMaxListed) continue;
-      report_.findings.push_back(
-          {.kind = kind,
-           .tensor = "",
-           .detail = StrCat(count - kMaxListed, " more of ", count),
-           .severity = Severity::kError});
-    }
-  }
-
- private:
-  static size_t Index(FindingKind kind) { return static_cast<size_t>(kind); }
-
-  StructureReport& report_;
-  std::array<size_t, 16> counts_{};
-};
-
 bool AnyOptionalIsThere(const std::vector<TensorSpec>& specs,
                         const TensorTable& tensors) {
   return std::any_of(specs.begin(), specs.end(), [&](const TensorSpec& spec) {
     return spec.optional && tensors.Find(spec.name) != nullptr;
   });
-}
-
-// `name` with every number in it replaced by one sign: what is the same for
-// all layers and experts.
-std::string WithoutNumbers(std::string_view name) {
-  std::string text;
-  for (const char c : name) {
-    const bool digit = c >= '0' && c <= '9';
-    if (!digit) {
-      text.push_back(c);
-    } else if (text.empty() || text.back() != '#') {
-      text.push_back('#');
-    }
-  }
-  return text;
 }
 
 bool IsPlainFloat(DType dtype) {
@@ -137,12 +84,12 @@ bool IsPlainFloat(DType dtype) {
 
 // Layers of one model are stored alike: the first layer (or expert) of a role
 // whose plain type is another than its predecessors' may come from another.
-void FindMixedTypes(const TensorTable& tensors, Findings& findings) {
+void FindMixedTypes(const TensorTable& tensors, FindingList& findings) {
   std::unordered_map<std::string, const TensorInfo*> first;
   std::unordered_set<std::string> said;
   for (const TensorInfo& tensor : tensors.tensors()) {
     if (!IsPlainFloat(tensor.dtype)) continue;
-    std::string role = WithoutNumbers(tensor.name);
+    std::string role = PlaceOf(tensor.name).role;
     const auto [it, is_new] = first.emplace(role, &tensor);
     if (is_new || it->second->dtype == tensor.dtype ||
         !said.insert(std::move(role)).second) {
@@ -163,7 +110,7 @@ StructureReport CheckStructure(const TensorTable& tensors,
                                const ModelConfig& config) {
   StructureReport report;
   report.num_tensors = tensors.size();
-  Findings findings(report);
+  FindingList findings(report);
   const auto specs = ExpectedTensors(config, config.names);
   std::unordered_set<std::string_view> expected;
   expected.reserve(specs.size());

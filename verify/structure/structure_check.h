@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Does a checkpoint hold the model that its configuration describes? Names,
-// shapes and dtypes from the table; NaN and infinity from the data.
+// shapes and dtypes from the table; what the numbers say from the data.
 // Tested by tests/verify/structure/structure_check_test.cc.
 #pragma once
 
@@ -14,6 +14,7 @@
 #include "verify/checkpoint/checkpoint.h"
 #include "verify/structure/architecture.h"
 #include "verify/structure/model_config.h"
+#include "verify/structure/number_scan.h"
 
 namespace verify {
 
@@ -69,12 +70,24 @@ StructureReport CheckStructure(const TensorTable& tensors,
 StructureReport CheckStructure(const Checkpoint& checkpoint,
                                const ModelConfig& config);
 
-// Reads every tensor once (mapped) and adds NaN, infinity and constants to
-// `report`; of packed types it looks at the scales. Runs at the speed of
-// memory on the threads of `pool`; `progress` may be null.
+// What the scan found in one tensor.
+struct TensorStatistics {
+  size_t tensor = 0;      // index in the table of the checkpoint
+  uint64_t elements = 0;  // that were gone through
+  NumberScan whole;
+  // Where the tensor holds a matrix for each expert, those one by one.
+  std::vector<NumberScan> slabs;
+};
+
+// Reads every tensor once (mapped) and adds to `report` what its numbers say
+// (number_findings.h lists the limits); of packed types it looks at the scales.
+// Runs at the speed of memory on the threads of `pool`; `progress` may be null.
+// One entry for each tensor that can be scanned, in the order of the table.
 // Errors: kCancelled.
-Result<void> ScanNumbers(const Checkpoint& checkpoint, ThreadPool& pool,
-                         const CancelToken& cancel, ProgressSink* progress,
-                         StructureReport& report);
+Result<std::vector<TensorStatistics>> ScanNumbers(const Checkpoint& checkpoint,
+                                                  ThreadPool& pool,
+                                                  const CancelToken& cancel,
+                                                  ProgressSink* progress,
+                                                  StructureReport& report);
 
 }  // namespace verify

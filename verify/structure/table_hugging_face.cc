@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of tensors under Hugging Face's names: one row for each tensor of
-// each family, hence its length.
+// The table of tensors under Hugging Face's names.
+// Long because: it has one row for each tensor of each family.
 // Sources and what could not be confirmed: docs/formats/families.md.
 #include "verify/structure/tensor_pattern.h"
 
