@@ -46,11 +46,15 @@ class VerifyCommand final : public Command {
                    "smoke (numeric)")
         ->check(CLI::IsMember(
             {"pieces", "checksums", "structure", "numeric", "smoke"}));
+    app.add_option("--tensor-stats", options_.tensor_stats,
+                   "write statistics of every tensor to this file, as JSON "
+                   "(level numeric and above)");
     app.add_flag("--fail-on-extra", options_.fail_on_extra,
                  "exit 10 if there are files that nothing lists");
     app.add_flag("--strict", options_.strict,
                  "exit 10 if something beside the weights could run in other "
-                 "software, or a chat template is suspect");
+                 "software, a chat template is suspect, or the structure or "
+                 "the numbers have warnings");
     app.add_flag("--repair", repair_,
                  "fetch what is wrong or missing, and only that, and write it "
                  "into the copy");
@@ -93,6 +97,7 @@ class VerifyCommand final : public Command {
     result.summary["pieces"] = report.content.num_pieces;
     result.summary["bad_pieces"] = report.content.bad_pieces;
     result.summary["structure_checked"] = report.structure_checked;
+    result.summary["warnings"] = report.num_warnings;
     result.summary["side_findings"] = report.num_side_findings;
     if (report.code == ExitCode::kMismatch && !repair_) {
       result.next.push_back("lodestone verify --repair " +

@@ -29,11 +29,15 @@ Result<void> CheckModel(const VerifyOptions& options, bool partial,
   // Numbers of a copy that differs from what was published say nothing.
   const bool content_ok = !report.content.error.has_value();
   const bool numeric = options.level >= VerifyLevel::kNumeric && content_ok;
-  ASSIGN_OR_RETURN(
-      const StructureOutcome structure,
-      CheckModelStructure(options.path, numeric, options.num_threads, context));
+  ASSIGN_OR_RETURN(const StructureOutcome structure,
+                   CheckModelStructure({.path = options.path,
+                                        .numeric = numeric,
+                                        .num_threads = options.num_threads,
+                                        .tensor_stats = options.tensor_stats},
+                                       context));
   report.structure_checked = structure.checked && !structure.error.has_value();
   report.num_side_findings = structure.num_side_findings;
+  report.num_warnings = structure.num_warnings;
   // Part of a model need not hold all that it takes to read it.
   if (structure.error.has_value() && partial &&
       structure.error->code == verify::ErrorCode::kNotFound) {
@@ -93,7 +97,8 @@ Result<VerifyReport> RunVerify(const VerifyOptions& options, Context& context) {
   if (report.error.has_value()) {
     report.code = ExitCodeFor(*report.error);
   } else if ((options.fail_on_extra && report.content.num_extra > 0) ||
-             (options.strict && report.num_side_findings > 0)) {
+             (options.strict &&
+              report.num_side_findings + report.num_warnings > 0)) {
     report.code = ExitCode::kFindings;
   }
   return report;

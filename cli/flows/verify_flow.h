@@ -28,7 +28,8 @@ struct VerifyOptions {
   bool find_torrent = true;
   VerifyLevel level = VerifyLevel::kNumeric;
   bool fail_on_extra = false;
-  bool strict = false;         // findings beside the weights are findings
+  bool strict = false;  // exit 10 for what is beside the weights, and warnings
+  std::string tensor_stats;    // file for statistics of every tensor, or empty
   bool pieces_proven = false;  // as in ContentOptions
   size_t num_threads = 0;
   bool cut_pieces_proven = false;  // as ContentOptions has it
@@ -38,6 +39,7 @@ struct VerifyReport {
   ContentReport content;
   bool structure_checked = false;  // and found right
   size_t num_side_findings = 0;    // as StructureOutcome has it
+  size_t num_warnings = 0;         // the same
   ExitCode code = ExitCode::kOk;
   // What `code` stands for, for callers that stop at it.
   std::optional<verify::Error> error;
