@@ -3,6 +3,7 @@
 
 #include "cli/commands/commands.h"
 #include "cli/flows/describe.h"
+#include "cli/flows/inspect_checkpoint.h"
 #include "cli/flows/source.h"
 #include "verify/base/text.h"
 
@@ -28,13 +29,13 @@ std::string_view KindName(SourceKind kind) {
   return "magnet";
 }
 
-// What a link or torrent says, without asking anybody (but for the server of a
-// URL that is given).
+// What a link, torrent or checkpoint says, without asking anybody (but for the
+// server of a URL that is given).
 class InspectCommand final : public Command {
  public:
   std::string_view name() const override { return "inspect"; }
   std::string_view summary() const override {
-    return "explain a magnet link or .torrent, changing nothing";
+    return "explain a magnet link, .torrent or checkpoint, changing nothing";
   }
   std::string_view example() const override {
     return "lodestone inspect "
@@ -46,16 +47,22 @@ class InspectCommand final : public Command {
   void AddFlags(CLI::App& app) override {
     app.add_option("source", source_,
                    "magnet link, info-hash, name in the catalogue, .torrent "
-                   "file, or http(s) URL of one")
+                   "file or http(s) URL of one; weights file or model folder")
         ->required();
     app.add_flag("--magnet", magnet_only_,
                  "print only the link, repaired and without what was dropped");
     app.add_flag("--files", files_, "list every file of a torrent");
+    app.add_flag("--tensors", tensors_,
+                 "list every tensor of a checkpoint: dtype, shape, offset, "
+                 "bytes, file");
     app.add_flag("--allow-local", session_.allow_local,
                  "keep endpoints on private addresses");
   }
 
   Result<CommandResult> Run(Context& context) override {
+    if (IsCheckpoint(source_)) {
+      return InspectCheckpoint(source_, tensors_, context);
+    }
     ASSIGN_OR_RETURN(const Source source,
                      ResolveSource(source_, session_, context));
     CommandResult result;
@@ -190,6 +197,7 @@ class InspectCommand final : public Command {
   p2p::SessionSettings session_;
   bool magnet_only_ = false;
   bool files_ = false;
+  bool tensors_ = false;
 };
 
 }  // namespace

@@ -89,7 +89,11 @@ class VerifyCommand final : public Command {
     app.add_flag("--require-v2", require_v2_, "the same as --require v2");
     app.add_flag("--strict", options_.strict,
                  "exit 10 if something beside the weights could run in other "
-                 "software, or a chat template is suspect");
+                 "software, a chat template is suspect, or the structure or "
+                 "the numbers have warnings");
+    app.add_option("--tensor-stats", options_.tensor_stats,
+                   "write statistics of every tensor to this file, as JSON "
+                   "(level numeric and above)");
     app.add_flag("--fail-on-extra", options_.fail_on_extra,
                  "exit 10 if there are files that nothing lists");
     app.add_flag("--fail-on-missing", options_.fail_on_missing,
@@ -287,6 +291,7 @@ Result<CommandResult> VerifyCommand::Finish(const VerifyReport& report,
   result.summary["pieces"] = content.num_pieces;
   result.summary["bad_pieces"] = content.bad_pieces;
   result.summary["structure_checked"] = report.structure_checked;
+  result.summary["warnings"] = report.num_warnings;
   result.summary["side_findings"] = report.num_side_findings;
   result.summary["findings"] = report.findings;
   if (summary_only_ || !reports_.empty()) {

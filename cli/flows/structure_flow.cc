@@ -12,6 +12,7 @@
 
 #include "cli/flows/content_report.h"
 #include "cli/flows/side_files_flow.h"
+#include "cli/flows/tensor_stats.h"
 #include "inference/text/load_tokenizer.h"
 #include "verify/base/text.h"
 #include "verify/base/thread_pool.h"
@@ -19,6 +20,7 @@
 #include "verify/checkpoint/safetensors_reader.h"
 #include "verify/container/crc32.h"
 #include "verify/structure/model_config.h"
+#include "verify/structure/part_kind.h"
 #include "verify/structure/structure_check.h"
 #include "verify/structure/vocabulary_check.h"
 
@@ -43,6 +45,18 @@ void EmitCheck(Output& output, std::string_view id, std::string_view level,
                          {"subject", subject},
                          {"detail", detail},
                          {"evidence", std::move(evidence)}});
+}
+
+std::string_view StatusOf(verify::Severity severity) {
+  switch (severity) {
+    case verify::Severity::kNote:
+      return "pass";
+    case verify::Severity::kWarning:
+      return "warn";
+    case verify::Severity::kError:
+      return "fail";
+  }
+  return "fail";
 }
 
 StructureOutcome FailedAt(Output& output, std::string_view id,
@@ -116,15 +130,16 @@ std::optional<verify::StoredCrc> FindBadCrc(
   return crcs[first_bad.load()];
 }
 
-// The stage "numeric": reads every weight once for NaN, infinity and
-// constants, and the archive's own checksums. Sets `outcome.error`.
+// The stage "numeric": reads every weight once for what its numbers say, and
+// the archive's own checksums. Sets `outcome.error`.
 Result<void> ScanWeights(const verify::Checkpoint& checkpoint,
-                         const std::string& path, size_t num_threads,
-                         Context& context, verify::StructureReport& report,
+                         const StructureOptions& options, Context& context,
+                         verify::StructureReport& report,
                          StructureOutcome& outcome) {
   Output& output = context.output;
+  const std::string& path = options.path;
   output.StageBegin("numeric");
-  verify::ThreadPool pool(num_threads);
+  verify::ThreadPool pool(options.num_threads);
   StageProgress progress(output, "numeric");
   const size_t before = report.findings.size();
   auto scanned =
@@ -134,6 +149,17 @@ Result<void> ScanWeights(const verify::Checkpoint& checkpoint,
     return verify::Unexpected(std::move(scanned).error());
   }
   outcome.error = ReportFindings(report, before, "numeric", context);
+  outcome.num_warnings = report.num_warnings();
+  if (!options.tensor_stats.empty()) {
+    auto written = WriteTensorStatistics(checkpoint, *scanned, report,
+                                         options.tensor_stats);
+    if (!written) {
+      output.StageEnd("numeric", false, "");
+      return written;
+    }
+    output.Say(StrCat("      statistics of ", scanned->size(), " tensors in ",
+                      options.tensor_stats));
+  }
   const auto bad_crc = FindBadCrc(checkpoint, pool, context.cancel);
   if (context.cancel.cancelled()) {
     output.StageEnd("numeric", false, "");
@@ -174,8 +200,9 @@ Result<void> ScanWeights(const verify::Checkpoint& checkpoint,
 
 // The rest of the stage, once it was tried to open the weights.
 Result<StructureOutcome> CheckOpened(Result<verify::Checkpoint> checkpoint,
-                                     const std::string& path, bool numeric,
-                                     size_t num_threads, Context& context) {
+                                     const StructureOptions& options,
+                                     Context& context) {
+  const std::string& path = options.path;
   Output& output = context.output;
   if (!checkpoint) {
     verify::Error error = std::move(checkpoint).error();
@@ -190,6 +217,11 @@ Result<StructureOutcome> CheckOpened(Result<verify::Checkpoint> checkpoint,
     if (error.code == ErrorCode::kIo) {
       output.StageEnd("structure", false, "");
       return verify::Unexpected(std::move(error));
+    }
+    std::error_code ignored;
+    if (error.code == ErrorCode::kUnsupported &&
+        fs::is_directory(path, ignored)) {
+      error = verify::ExplainParts(path, std::move(error));
     }
     return FailedAt(output, "structure.open", path, std::move(error));
   }
@@ -209,9 +241,9 @@ Result<StructureOutcome> CheckOpened(Result<verify::Checkpoint> checkpoint,
                                   checkpoint->tensors().size(), error.message));
       StructureOutcome outcome;
       verify::StructureReport report;
-      if (numeric) {
-        RETURN_IF_ERROR(ScanWeights(*checkpoint, path, num_threads, context,
-                                    report, outcome));
+      if (options.numeric) {
+        RETURN_IF_ERROR(
+            ScanWeights(*checkpoint, options, context, report, outcome));
       }
       return outcome;
     }
@@ -221,7 +253,7 @@ Result<StructureOutcome> CheckOpened(Result<verify::Checkpoint> checkpoint,
   StructureOutcome outcome;
   outcome.checked = true;
   outcome.error = ReportFindings(report, 0, "structure", context);
-  if (!outcome.error.has_value()) {
+  if (!outcome.error.has_value() && config->runnable()) {
     auto tokenizers = CheckTokenizers(*checkpoint, *config, output);
     if (!tokenizers) {
       outcome.error = std::move(tokenizers).error();
@@ -240,11 +272,58 @@ Result<StructureOutcome> CheckOpened(Result<verify::Checkpoint> checkpoint,
       fmt::format("{}: {} tensors, {:.1f} M parameters",
                   verify::Describe(*config), report.num_tensors,
                   static_cast<double>(report.num_parameters) / 1e6));
-  if (!numeric) return outcome;
+  if (!config->runnable()) {
+    const std::string text =
+        StrCat(verify::FamilyName(config->family),
+               " is known by shape; Lodestone does not run it");
+    EmitCheck(output, "structure.runnable", "structure", "skip", path, text);
+    output.Say("      " + text);
+  }
+  outcome.num_warnings = report.num_warnings();
+  if (!options.numeric) return outcome;
 
-  RETURN_IF_ERROR(
-      ScanWeights(*checkpoint, path, num_threads, context, report, outcome));
+  RETURN_IF_ERROR(ScanWeights(*checkpoint, options, context, report, outcome));
   return outcome;
+}
+
+// The same weights in several forms: each is checked by itself.
+Result<StructureOutcome> CheckForms(const std::vector<std::string>& forms,
+                                    const StructureOptions& options,
+                                    Context& context) {
+  context.output.Warning(
+      "WEIGHTS_TWICE",
+      StrCat("\"", EscapeForTerminal(options.path), "\" holds weights in ",
+             forms.size(), " forms, which are checked one by one"),
+      "name the file to use instead of the folder; the other can be deleted");
+  StructureOutcome all;
+  for (const std::string& form : forms) {
+    StructureOptions one = options;
+    one.path = form;
+    if (!options.tensor_stats.empty() && form != forms.front()) {
+      one.tensor_stats =
+          StrCat(options.tensor_stats, ".", fs::path(form).filename().string());
+    }
+    if (form != forms.front()) context.output.StageBegin("structure");
+    ASSIGN_OR_RETURN(const StructureOutcome outcome,
+                     CheckOpened(verify::Checkpoint::Open(form), one, context));
+    all.checked |= outcome.checked;
+    all.num_warnings += outcome.num_warnings;
+    if (!all.error.has_value()) all.error = outcome.error;
+  }
+  ++all.num_warnings;
+  return all;
+}
+
+// The weights of a folder that holds them in several forms, else none.
+std::vector<std::string> FormsOf(const std::string& path,
+                                 const Result<verify::Checkpoint>& opened) {
+  std::error_code ignored;
+  if (opened || opened.error().code != ErrorCode::kInvalidArgument ||
+      !fs::is_directory(path, ignored)) {
+    return {};
+  }
+  auto forms = verify::ListWeights(path);
+  return forms && forms->size() > 1 ? *forms : std::vector<std::string>();
 }
 
 }  // namespace
@@ -259,12 +338,15 @@ std::optional<verify::Error> ReportFindings(
     const verify::StructureFinding& finding = report.findings[i];
     const std::string_view kind = verify::FindingKindName(finding.kind);
     EmitCheck(context.output, fmt::format("{}.tensor", level), level,
-              finding.fatal ? "fail" : "warn", finding.tensor,
+              StatusOf(finding.severity), finding.tensor,
               fmt::format("{}: {}", kind, finding.detail));
-    const std::string text =
-        fmt::format("tensor \"{}\": {}{}{}", EscapeForTerminal(finding.tensor),
-                    kind, finding.detail.empty() ? "" : ": ", finding.detail);
-    if (finding.fatal && num_fatal++ == 0) first_text = text;
+    const std::string text = fmt::format(
+        "{}{}{}{}",
+        finding.tensor.empty()
+            ? ""
+            : fmt::format("tensor \"{}\": ", EscapeForTerminal(finding.tensor)),
+        kind, finding.detail.empty() ? "" : ": ", finding.detail);
+    if (finding.fatal() && num_fatal++ == 0) first_text = text;
     if (printed < kMaxPrintedFindings) {
       context.output.Say("      " + text);
       ++printed;
@@ -288,15 +370,17 @@ std::optional<verify::Error> ReportFindings(
   return error;
 }
 
-Result<StructureOutcome> CheckModelStructure(const std::string& path,
-                                             bool numeric, size_t num_threads,
+Result<StructureOutcome> CheckModelStructure(const StructureOptions& options,
                                              Context& context) {
+  const std::string& path = options.path;
   context.output.StageBegin("structure");
   auto checkpoint = verify::Checkpoint::Open(path);
   const auto side_findings =
       ReportSideFiles(path, checkpoint ? checkpoint->gguf() : nullptr, context);
-  const bool weights_fail =
-      !checkpoint && checkpoint.error().code != ErrorCode::kNotFound;
+  const auto forms = FormsOf(path, checkpoint);
+  const bool weights_fail = !checkpoint &&
+                            checkpoint.error().code != ErrorCode::kNotFound &&
+                            forms.empty();
   if (!side_findings && !weights_fail) {
     if (side_findings.error().code == ErrorCode::kIo) {
       context.output.StageEnd("structure", false, "");
@@ -305,9 +389,10 @@ Result<StructureOutcome> CheckModelStructure(const std::string& path,
     return FailedAt(context.output, "structure.side_files", path,
                     side_findings.error());
   }
-  ASSIGN_OR_RETURN(
-      StructureOutcome outcome,
-      CheckOpened(std::move(checkpoint), path, numeric, num_threads, context));
+  ASSIGN_OR_RETURN(StructureOutcome outcome,
+                   forms.empty()
+                       ? CheckOpened(std::move(checkpoint), options, context)
+                       : CheckForms(forms, options, context));
   if (side_findings) outcome.num_side_findings = *side_findings;
   return outcome;
 }

@@ -27,13 +27,23 @@ struct StructureOutcome {
   std::optional<verify::Error> error;
   // What lies beside the weights and a strict check does not let pass.
   size_t num_side_findings = 0;
+  // What is legal but suspicious in structure and numbers.
+  size_t num_warnings = 0;
 };
 
-// `path`: a model folder or a weights file. `numeric`: also read every tensor.
+struct StructureOptions {
+  std::string path;      // a model folder or a weights file
+  bool numeric = false;  // also read every tensor
+  size_t num_threads = 0;
+  // With numeric: where to write statistics of every tensor, as JSON
+  // (docs/formats/tensor_stats.md); empty: nowhere.
+  std::string tensor_stats;
+};
+
+// A folder that holds the same model in two forms (consolidated and sharded) is
+// checked form by form.
 // Errors: kCancelled, kIo.
-verify::Result<StructureOutcome> CheckModelStructure(const std::string& path,
-                                                     bool numeric,
-                                                     size_t num_threads,
-                                                     Context& context);
+verify::Result<StructureOutcome> CheckModelStructure(
+    const StructureOptions& options, Context& context);
 
 }  // namespace cli

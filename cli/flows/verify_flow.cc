@@ -40,11 +40,15 @@ Result<void> CheckModel(const VerifyOptions& options, bool partial,
   // Numbers of a copy that differs from what was published say nothing.
   const bool content_ok = !report.content.error.has_value();
   const bool numeric = options.level >= VerifyLevel::kNumeric && content_ok;
-  ASSIGN_OR_RETURN(
-      const StructureOutcome structure,
-      CheckModelStructure(options.path, numeric, options.num_threads, context));
+  ASSIGN_OR_RETURN(const StructureOutcome structure,
+                   CheckModelStructure({.path = options.path,
+                                        .numeric = numeric,
+                                        .num_threads = options.num_threads,
+                                        .tensor_stats = options.tensor_stats},
+                                       context));
   report.structure_checked = structure.checked && !structure.error.has_value();
   report.num_side_findings = structure.num_side_findings;
+  report.num_warnings = structure.num_warnings;
   // Part of a model need not hold all that it takes to read it.
   if (structure.error.has_value() && partial &&
       structure.error->code == verify::ErrorCode::kNotFound) {
@@ -98,9 +102,10 @@ class Gates {
         break;
     }
     if (options_.strict) {
-      Gate("strict", report_.num_side_findings == 0,
+      Gate("strict", report_.num_side_findings + report_.num_warnings == 0,
            StrCat("--strict: ", report_.num_side_findings,
-                  " things here can be run by other programs"));
+                  " things here can be run by other programs, ",
+                  report_.num_warnings, " warnings of structure and numbers"));
     }
     if (options_.fail_on_extra) {
       Gate("fail-on-extra", content.num_extra == 0,

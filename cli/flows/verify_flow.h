@@ -48,6 +48,7 @@ struct VerifyOptions {
   bool strict = false;  // findings beside the weights are findings
   bool fail_on_extra = false;
   bool fail_on_missing = false;  // also what was left out on purpose
+  std::string tensor_stats;      // file for statistics, or empty
   bool pieces_proven = false;    // as in ContentOptions
   bool brief = false;            // as in ContentOptions
   size_t num_threads = 0;
@@ -60,6 +61,7 @@ struct VerifyReport {
   std::optional<KnownTorrent> torrent;  // what it was checked against
   bool structure_checked = false;       // and found right
   size_t num_side_findings = 0;         // as StructureOutcome has it
+  size_t num_warnings = 0;              // the same
   // Gates that were asked for and failed, in words.
   std::vector<std::string> findings;
   ExitCode code = ExitCode::kOk;

@@ -104,7 +104,7 @@ Result<void> CheckStructureOf(const Checkpoint& checkpoint,
   const verify::StructureReport report =
       verify::CheckStructure(checkpoint, config);
   for (const verify::StructureFinding& finding : report.findings) {
-    if (!finding.fatal) continue;
+    if (!finding.fatal()) continue;
     return Fail(ErrorCode::kCorrupt,
                 StrCat(Quoted(checkpoint.files().front()), ": tensor \"",
                        EscapeForTerminal(finding.tensor), "\" is ",
@@ -340,6 +340,7 @@ Result<ConvertOutcome> Convert(const ConvertOptions& options,
   RETURN_IF_ERROR(CheckOutputPath(options, checkpoint));
   ASSIGN_OR_RETURN(const ModelConfig config,
                    verify::LoadModelConfig(checkpoint));
+  RETURN_IF_ERROR(verify::CheckRunnable(config));
   RETURN_IF_ERROR(CheckStructureOf(checkpoint, config));
   ASSIGN_OR_RETURN(const TokenizerModel tokenizer,
                    LoadTokenizerModel(checkpoint));

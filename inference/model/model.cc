@@ -29,6 +29,7 @@ Result<std::unique_ptr<Model>> Model::Load(const std::string& path,
                                            const ModelOptions& options) {
   ASSIGN_OR_RETURN(auto checkpoint, verify::Checkpoint::Open(path));
   ASSIGN_OR_RETURN(auto config, verify::LoadModelConfig(checkpoint));
+  RETURN_IF_ERROR(verify::CheckRunnable(config));
   ASSIGN_OR_RETURN(auto weights, BindWeights(checkpoint, config));
   ASSIGN_OR_RETURN(const auto pieces, LoadTokenizerFor(checkpoint, config));
   ASSIGN_OR_RETURN(auto tokenizer, Tokenizer::Create(pieces));

@@ -32,7 +32,7 @@ Result<void> CheckFits(const verify::Checkpoint& checkpoint,
   std::string message = "tensors do not fit the configuration: ";
   size_t fatal = 0;
   for (const auto& finding : report.findings) {
-    if (!finding.fatal) continue;
+    if (!finding.fatal()) continue;
     if (++fatal > kFindingsInMessage) continue;
     if (fatal > 1) message += "; ";
     message +=
@@ -180,6 +180,7 @@ class Binder {
       case TensorRole::kOutputNorm:
       case TensorRole::kAttentionNorm:
       case TensorRole::kFfnNorm:
+      case TensorRole::kOther:
         break;
     }
     return Fail(ErrorCode::kInternal,

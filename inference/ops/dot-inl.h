@@ -18,6 +18,7 @@
 #include <cstring>
 
 #include "hwy/highway.h"
+#include "verify/base/load_bytes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace inference {
@@ -33,18 +34,7 @@ using DI8 = hn::Rebind<int8_t, DF>;
 using DI32 = hn::Rebind<int32_t, DF>;
 inline constexpr size_t kMaxLanes = 16;
 
-// Lanes of `d` from bytes at any address.
-template <class D>
-HWY_INLINE hn::Vec<D> LoadBytes(D d, const std::byte* p) {
-#if HWY_TARGET == HWY_SCALAR
-  hn::TFromD<D> value;
-  std::memcpy(&value, p, sizeof(value));
-  return hn::Set(d, value);
-#else
-  const hn::Repartition<uint8_t, D> d8;
-  return hn::BitCast(d, hn::LoadU(d8, reinterpret_cast<const uint8_t*>(p)));
-#endif
-}
+using verify::HWY_NAMESPACE::LoadBytes;
 
 HWY_INLINE VF FromHalf(hn::Vec<DU16> bits) {
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON

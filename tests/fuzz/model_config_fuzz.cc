@@ -24,10 +24,16 @@ void Check(const verify::Result<verify::ModelConfig>& config) {
        config->num_heads % config->num_kv_heads != 0);
   fail(config->head_dim == 0 || config->head_dim % 2 != 0);
   fail(config->num_experts_per_token > config->num_experts);
+  fail(!config->runnable() && !config->is_moe());
   fail(!(config->norm_eps > 0) || !(config->rope_theta >= 1));
   const uint64_t tensors = config->num_layers * (config->num_experts + 3);
   if (tensors > 4096) return;  // time, not correctness
-  fail(verify::ExpectedTensors(*config, config->names).size() < 3);
+  const auto specs = verify::ExpectedTensors(*config, config->names);
+  fail(specs.size() < 3 || specs.size() > verify::kMaxModelTensors);
+  for (const verify::TensorSpec& spec : specs) {
+    fail(spec.name.empty() || spec.shape.empty());
+    for (const uint64_t dim : spec.shape) fail(dim == 0);
+  }
 }
 
 }  // namespace

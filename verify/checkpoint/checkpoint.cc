@@ -72,6 +72,15 @@ FolderWeights FindWeights(const std::vector<std::string>& names) {
   return found;
 }
 
+std::vector<std::string> PathsOf(const std::string& folder,
+                                 const std::vector<std::string>& names) {
+  std::vector<std::string> paths;
+  for (const std::string& name : names) {
+    paths.push_back((fs::path(folder) / name).string());
+  }
+  return paths;
+}
+
 Result<std::string> ChooseFile(const std::string& folder) {
   ASSIGN_OR_RETURN(const auto names, ListFiles(folder));
   const FolderWeights found = FindWeights(names);
@@ -176,6 +185,24 @@ std::string_view CheckpointFormatName(CheckpointFormat format) {
       return "gguf";
   }
   return "unknown";
+}
+
+Result<std::vector<std::string>> ListWeights(const std::string& folder) {
+  ASSIGN_OR_RETURN(const auto names, ListFiles(folder));
+  return PathsOf(folder, FindWeights(names).files);
+}
+
+Result<std::vector<std::string>> ListWeightParts(const std::string& folder) {
+  ASSIGN_OR_RETURN(const auto names, ListFiles(folder));
+  FolderWeights found = FindWeights(names);
+  // The first part has the name of the only file that others have.
+  for (const std::string& name : found.files) {
+    if (IsNumberedPart(name, ".pth") && !found.parts.empty()) {
+      found.parts.push_back(name);
+    }
+  }
+  std::sort(found.parts.begin(), found.parts.end());
+  return PathsOf(folder, found.parts);
 }
 
 Result<Checkpoint> Checkpoint::Open(const std::string& path) {

@@ -47,6 +47,13 @@ struct StoredCrc {
   uint32_t crc32 = 0;
 };
 
+// The weights of a folder, as paths in the order of their names: files that are
+// each a whole checkpoint, and parts of forms that are not joined
+// (consolidated.NN.pth and the like).
+// Errors: kNotFound, kIo, kLimit (too many files).
+Result<std::vector<std::string>> ListWeights(const std::string& folder);
+Result<std::vector<std::string>> ListWeightParts(const std::string& folder);
+
 // How a file is opened by its path; for files of which only parts are here.
 using SourceOpener =
     std::function<Result<std::unique_ptr<ByteSource>>(const std::string&)>;

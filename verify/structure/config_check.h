@@ -46,6 +46,9 @@ struct ConfigKeys {
 // Fail() with the id E-CONFIG.
 Unexpected ConfigError(ErrorCode code, std::string message);
 
+// The bounds of what only some families have. `config` has passed CheckConfig.
+Result<void> CheckTraits(const ModelConfig& config);
+
 // kCorrupt if a value is out of bounds or does not fit another.
 Result<void> CheckConfig(const ModelConfig& config, const ConfigKeys& keys);
 

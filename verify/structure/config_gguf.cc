@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// GGUF metadata of the architecture "llama", which Mistral and Mixtral use.
+// GGUF metadata of the architecture "llama", which Mistral and Mixtral use; for
+// the others see family_gguf.cc.
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -8,6 +9,8 @@
 
 #include "verify/base/text.h"
 #include "verify/structure/config_check.h"
+#include "verify/structure/family_config.h"
+#include "verify/structure/gguf_fields.h"
 #include "verify/structure/model_config.h"
 
 namespace verify {
@@ -28,63 +31,6 @@ constexpr ConfigKeys kGgufKeys = {
     .num_experts_per_token = "llama.expert_used_count",
     .context_len = "llama.context_length",
 };
-
-bool Has(const GgufFile& gguf, std::string_view key) {
-  return gguf.metadata.count(std::string(key)) > 0;
-}
-
-Unexpected NotImplemented(std::string_view key, std::string_view value) {
-  return ConfigError(ErrorCode::kUnsupported,
-                     StrCat("\"", key, "\" is ", value,
-                            ", which changes the model in a way that is not "
-                            "implemented"));
-}
-
-// A count, or an array of one count per layer that are all the same.
-Result<std::optional<uint64_t>> OptionalUnsigned(const GgufFile& gguf,
-                                                 std::string_view key) {
-  if (!Has(gguf, key)) return std::optional<uint64_t>();
-  if (const auto value = gguf.Unsigned(key)) return value;
-  const auto list = gguf.Integers(key);
-  if (!list.has_value() || list->empty() || list->front() < 0) {
-    return ConfigError(ErrorCode::kCorrupt,
-                       StrCat("\"", key, "\" is not a whole number"));
-  }
-  const auto num_layers = gguf.Unsigned(kGgufKeys.num_layers);
-  if (num_layers.has_value() && list->size() != *num_layers) {
-    return ConfigError(ErrorCode::kCorrupt,
-                       StrCat("\"", key, "\" lists ", list->size(),
-                              " numbers for ", *num_layers, " layers"));
-  }
-  for (const int64_t value : *list) {
-    if (value != list->front()) {
-      return NotImplemented(key, "different in each layer");
-    }
-  }
-  return std::optional<uint64_t>(static_cast<uint64_t>(list->front()));
-}
-
-Result<uint64_t> RequiredUnsigned(const GgufFile& gguf, std::string_view key) {
-  ASSIGN_OR_RETURN(const auto value, OptionalUnsigned(gguf, key));
-  if (!value.has_value()) {
-    return ConfigError(ErrorCode::kCorrupt, StrCat("\"", key, "\" is missing"));
-  }
-  return *value;
-}
-
-Result<double> FloatOr(const GgufFile& gguf, std::string_view key,
-                       std::optional<double> absent) {
-  if (!Has(gguf, key)) {
-    if (absent.has_value()) return *absent;
-    return ConfigError(ErrorCode::kCorrupt, StrCat("\"", key, "\" is missing"));
-  }
-  const auto value = gguf.Float(key);
-  if (!value.has_value()) {
-    return ConfigError(ErrorCode::kCorrupt,
-                       StrCat("\"", key, "\" is not a number"));
-  }
-  return *value;
-}
 
 // kUnsupported unless the count is absent, 0 or `neutral`.
 Result<void> OnlyNeutral(const GgufFile& gguf, std::string_view key,
@@ -183,22 +129,6 @@ Result<uint64_t> HeadDim(const GgufFile& gguf, const ModelConfig& config) {
   return head_dim;
 }
 
-// llama.vocab_size, or where it is absent (older writers) the number of
-// tokens of the vocabulary, or the rows of the embedding.
-Result<uint64_t> VocabularySize(const GgufFile& gguf) {
-  ASSIGN_OR_RETURN(const auto given,
-                   OptionalUnsigned(gguf, "llama.vocab_size"));
-  if (given.has_value()) return *given;
-  if (const auto* const tokens = gguf.Strings("tokenizer.ggml.tokens")) {
-    return uint64_t{tokens->size()};
-  }
-  const TensorInfo* const embedding = gguf.tensors.Find("token_embd.weight");
-  if (embedding != nullptr && embedding->shape.size() == 2) {
-    return uint64_t{embedding->shape[0]};
-  }
-  return ConfigError(ErrorCode::kCorrupt, "\"llama.vocab_size\" is missing");
-}
-
 }  // namespace
 
 Result<ModelConfig> ConfigFromGguf(const GgufFile& gguf) {
@@ -207,12 +137,7 @@ Result<ModelConfig> ConfigFromGguf(const GgufFile& gguf) {
     return ConfigError(ErrorCode::kCorrupt,
                        "\"general.architecture\" is missing");
   }
-  if (*architecture != "llama") {
-    return ConfigError(
-        ErrorCode::kUnsupported,
-        StrCat("architecture \"", EscapeForTerminal(*architecture, 64),
-               "\" is not implemented; \"llama\" (Mistral, Mixtral) is"));
-  }
+  if (*architecture != "llama") return FamilyFromGguf(gguf, *architecture);
   RETURN_IF_ERROR(RefuseOtherArithmetic(gguf));
 
   ModelConfig config;
@@ -231,7 +156,8 @@ Result<ModelConfig> ConfigFromGguf(const GgufFile& gguf) {
   ASSIGN_OR_RETURN(config.norm_eps,
                    FloatOr(gguf, kGgufKeys.norm_eps, std::nullopt));
   ASSIGN_OR_RETURN(config.rope_theta, FloatOr(gguf, kGgufKeys.rope_theta, 1e4));
-  ASSIGN_OR_RETURN(config.vocab_size, VocabularySize(gguf));
+  ASSIGN_OR_RETURN(config.vocab_size,
+                   VocabularySize(gguf, kGgufKeys.vocab_size));
   ASSIGN_OR_RETURN(const auto context,
                    OptionalUnsigned(gguf, kGgufKeys.context_len));
   if (context.has_value()) config.context_len = *context;

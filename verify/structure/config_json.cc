@@ -11,99 +11,12 @@
 #include "verify/base/json.h"
 #include "verify/base/text.h"
 #include "verify/structure/config_check.h"
+#include "verify/structure/family_config.h"
+#include "verify/structure/json_fields.h"
 #include "verify/structure/model_config.h"
 
 namespace verify {
 namespace {
-
-std::string ValueText(const Json& value) {
-  return EscapeForTerminal(
-      value.dump(-1, ' ', false, Json::error_handler_t::replace), 64);
-}
-
-Unexpected WrongType(std::string_view key, const Json& value,
-                     std::string_view expected) {
-  return ConfigError(
-      ErrorCode::kCorrupt,
-      StrCat("\"", key, "\" is ", ValueText(value), ", expected ", expected));
-}
-
-Unexpected Missing(std::string_view key) {
-  return ConfigError(ErrorCode::kCorrupt, StrCat("\"", key, "\" is missing"));
-}
-
-Unexpected NotImplemented(std::string_view key, const Json& value) {
-  return ConfigError(
-      ErrorCode::kUnsupported,
-      StrCat("\"", EscapeForTerminal(key, 64), "\" is ", ValueText(value),
-             ", which changes the model in a way that is not "
-             "implemented"));
-}
-
-// Null if the key is absent or null: both mean "not given" in these files.
-const Json* Given(const Json& object, std::string_view key) {
-  const auto it = object.find(key);
-  if (it == object.end() || it->is_null()) return nullptr;
-  return &*it;
-}
-
-Result<std::optional<uint64_t>> OptionalUnsigned(const Json& object,
-                                                 std::string_view key) {
-  const Json* const value = Given(object, key);
-  if (value == nullptr) return std::optional<uint64_t>();
-  const auto number = AsUnsigned(*value);
-  if (!number.has_value()) return WrongType(key, *value, "a whole number");
-  return number;
-}
-
-Result<uint64_t> RequiredUnsigned(const Json& object, std::string_view key) {
-  ASSIGN_OR_RETURN(const auto value, OptionalUnsigned(object, key));
-  if (!value.has_value()) return Missing(key);
-  return *value;
-}
-
-Result<std::optional<double>> OptionalNumber(const Json& object,
-                                             std::string_view key) {
-  const Json* const value = Given(object, key);
-  if (value == nullptr) return std::optional<double>();
-  if (!value->is_number()) return WrongType(key, *value, "a number");
-  return std::optional<double>(value->get<double>());
-}
-
-Result<double> RequiredNumber(const Json& object, std::string_view key) {
-  ASSIGN_OR_RETURN(const auto value, OptionalNumber(object, key));
-  if (!value.has_value()) return Missing(key);
-  return *value;
-}
-
-Result<bool> BoolOr(const Json& object, std::string_view key, bool absent) {
-  const Json* const value = Given(object, key);
-  if (value == nullptr) return absent;
-  if (!value->is_boolean()) return WrongType(key, *value, "true or false");
-  return value->get<bool>();
-}
-
-// kUnsupported unless the key is absent or holds `neutral`.
-Result<void> OnlyNeutral(const Json& object, std::string_view key,
-                         const Json& neutral) {
-  const Json* const value = Given(object, key);
-  if (value == nullptr || *value == neutral) return {};
-  return NotImplemented(key, *value);
-}
-
-// head_dim if given, else dim / heads.
-Result<uint64_t> HeadDim(const Json& object, const ConfigKeys& keys,
-                         uint64_t dim, uint64_t num_heads) {
-  ASSIGN_OR_RETURN(const auto given, OptionalUnsigned(object, keys.head_dim));
-  if (given.has_value()) return *given;
-  if (num_heads == 0 || dim % num_heads != 0) {
-    return ConfigError(
-        ErrorCode::kCorrupt,
-        StrCat("\"", keys.head_dim, "\" is missing and \"", keys.dim, "\" ",
-               dim, " is no multiple of \"", keys.num_heads, "\" ", num_heads));
-  }
-  return dim / num_heads;
-}
 
 // A window as a number or, in some params.json, as a number in a string.
 Result<std::optional<uint64_t>> WindowValue(std::string_view key,
@@ -269,21 +182,33 @@ constexpr ConfigKeys kHuggingFaceKeys = {
 
 enum class HuggingFaceClass { kMistral, kMixtral, kLlama };
 
-Result<HuggingFaceClass> ArchitectureOf(const Json& json) {
+// The class in transformers, or where a file leaves it out the model_type.
+Result<std::string_view> ClassName(const Json& json) {
   const Json* const list = Given(json, "architectures");
-  if (list == nullptr) return Missing("architectures");
+  if (list == nullptr) {
+    const Json* const type = Given(json, "model_type");
+    if (type == nullptr) return Missing("architectures");
+    if (!type->is_string()) return WrongType("model_type", *type, "a name");
+    return std::string_view(type->get_ref<const std::string&>());
+  }
   if (!list->is_array() || list->size() != 1 || !list->front().is_string()) {
     return WrongType("architectures", *list, "a list of one name");
   }
-  const std::string& name = list->front().get_ref<const std::string&>();
-  if (name == "MistralForCausalLM") return HuggingFaceClass::kMistral;
-  if (name == "MixtralForCausalLM") return HuggingFaceClass::kMixtral;
-  if (name == "LlamaForCausalLM") return HuggingFaceClass::kLlama;
-  return ConfigError(
-      ErrorCode::kUnsupported,
-      StrCat("architecture ", ValueText(list->front()),
-             " is not implemented; MistralForCausalLM, MixtralForCausalLM "
-             "and LlamaForCausalLM are"));
+  return std::string_view(list->front().get_ref<const std::string&>());
+}
+
+// The classes that the engine runs.
+std::optional<HuggingFaceClass> RunnableClass(std::string_view name) {
+  if (name == "MistralForCausalLM" || name == "mistral") {
+    return HuggingFaceClass::kMistral;
+  }
+  if (name == "MixtralForCausalLM" || name == "mixtral") {
+    return HuggingFaceClass::kMixtral;
+  }
+  if (name == "LlamaForCausalLM" || name == "llama") {
+    return HuggingFaceClass::kLlama;
+  }
+  return std::nullopt;
 }
 
 // rope_theta at the top, or nested in rope_parameters (newer files). Scaled
@@ -376,7 +301,10 @@ Result<ModelConfig> ConfigFromParamsJson(
 
 Result<ModelConfig> ConfigFromHuggingFaceJson(const Json& json) {
   if (!json.is_object()) return WrongType("config", json, "an object");
-  ASSIGN_OR_RETURN(const HuggingFaceClass family, ArchitectureOf(json));
+  ASSIGN_OR_RETURN(const std::string_view name, ClassName(json));
+  const auto runnable = RunnableClass(name);
+  if (!runnable.has_value()) return FamilyFromHuggingFace(json, name);
+  const HuggingFaceClass family = *runnable;
   // What the three classes read beside the sizes; they ignore other keys.
   RETURN_IF_ERROR(OnlyNeutral(json, "hidden_act", "silu"));
   RETURN_IF_ERROR(OnlyNeutral(json, "attention_bias", false));

@@ -10,6 +10,7 @@
 #include "verify/structure/architecture.h"
 #include "verify/structure/config_check.h"
 #include "verify/structure/model_config.h"
+#include "verify/structure/part_kind.h"
 
 namespace verify {
 namespace {
@@ -59,6 +60,14 @@ Result<ModelConfig> LoadModelConfig(const Checkpoint& checkpoint) {
     const std::string path = checkpoint.folder() + "/config.json";
     ASSIGN_OR_RETURN(const Json json, ReadConfigFile(path));
     return Named(ConfigFromHuggingFaceJson(json), path);
+  }
+  if (HasStackedExperts(checkpoint.tensors())) {
+    return ConfigError(
+        ErrorCode::kUnsupported,
+        StrCat("\"", EscapeForTerminal(checkpoint.files().front()),
+               "\" has its experts stacked and the down matrix transposed, as "
+               "the first upload of Mixtral to Hugging Face had, which is not "
+               "read"));
   }
   return ConfigError(
       ErrorCode::kUnsupported,

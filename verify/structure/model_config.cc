@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "verify/structure/model_config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>
@@ -31,10 +32,18 @@ Result<void> InRange(std::string_view key, double value, double min,
       StrCat("\"", key, "\" is ", value, ", expected ", min, " to ", max));
 }
 
+// Most tensors that a layer of a family has beside those of its experts.
+constexpr uint64_t kMaxTensorsOfLayer = 32;
+
 Result<void> CheckTotals(const ModelConfig& config, const ConfigKeys& keys) {
   // The bounds of the factors keep all of this far from overflow.
   const uint64_t experts = config.is_moe() ? config.num_experts : 1;
-  const uint64_t tensors = 3 + config.num_layers * (7 + 3 * experts);
+  const bool plain = config.family == Family::kLlama;
+  // Weights in fp8 come with a tensor of scales each.
+  const uint64_t of_expert = config.traits.fp8_block > 0 ? 6 : 3;
+  const uint64_t tensors =
+      3 + config.num_layers *
+              ((plain ? 7 : kMaxTensorsOfLayer) + of_expert * experts);
   if (tensors > kMaxModelTensors) {
     return ConfigError(
         ErrorCode::kCorrupt,
@@ -57,6 +66,49 @@ Result<void> CheckTotals(const ModelConfig& config, const ConfigKeys& keys) {
 }
 
 }  // namespace
+
+std::string_view FamilyName(Family family) {
+  switch (family) {
+    case Family::kLlama:
+      return "Llama";
+    case Family::kQwen3Moe:
+      return "Qwen3-MoE";
+    case Family::kOlmoe:
+      return "OLMoE";
+    case Family::kDeepseek:
+      return "DeepSeek";
+    case Family::kGptOss:
+      return "gpt-oss";
+    case Family::kGrok:
+      return "Grok-1";
+    case Family::kPhiMoe:
+      return "Phi-MoE";
+    case Family::kGraniteMoe:
+      return "Granite-MoE";
+    case Family::kLlama4:
+      return "Llama-4";
+  }
+  return "unknown";
+}
+
+bool ModelConfig::is_moe_layer(uint64_t layer) const {
+  if (!is_moe() || layer < traits.num_dense_layers) return false;
+  if ((layer + 1) % traits.moe_layer_step != 0) return false;
+  return !std::binary_search(traits.dense_layers.begin(),
+                             traits.dense_layers.end(), layer);
+}
+
+Result<void> CheckRunnable(const ModelConfig& config) {
+  if (config.runnable()) return {};
+  return Fail(ErrorCode::kUnsupported,
+              StrCat(FamilyName(config.family),
+                     " is known by the names and shapes of its tensors; "
+                     "Lodestone does not run it"))
+      .Id("E-ARCHITECTURE")
+      .Hint(
+          "verify checks its structure and numbers; Mistral, Mixtral and "
+          "Llama are run");
+}
 
 Unexpected ConfigError(ErrorCode code, std::string message) {
   return Fail(code, std::move(message)).Id("E-CONFIG");
@@ -102,8 +154,62 @@ Result<void> CheckConfig(const ModelConfig& config, const ConfigKeys& keys) {
   return CheckTotals(config, keys);
 }
 
+Result<void> CheckTraits(const ModelConfig& config) {
+  const FamilyTraits& traits = config.traits;
+  const struct {
+    std::string_view what;
+    uint64_t value;
+    uint64_t max;
+  } bounds[] = {
+      {"width of dense layers", traits.dense_ff_dim, kMaxModelFfDim},
+      {"width of shared experts", traits.shared_ff_dim, kMaxModelFfDim},
+      {"number of dense layers", traits.num_dense_layers, config.num_layers},
+      {"rank of queries", traits.q_lora_rank, kMaxModelDim},
+      {"rank of keys and values", traits.kv_lora_rank, kMaxModelDim},
+      {"unrotated part of a head", traits.nope_dim, kMaxModelHeadDim},
+      {"rotated part of a head", traits.rope_dim, kMaxModelHeadDim},
+      {"width of a value head", traits.value_dim, kMaxModelHeadDim},
+      {"layers that predict further tokens", traits.num_next_token_layers, 8},
+  };
+  for (const auto& bound : bounds) {
+    RETURN_IF_ERROR(InRange(bound.what, bound.value, 0, bound.max));
+  }
+  RETURN_IF_ERROR(InRange("every how many layers have experts",
+                          traits.moe_layer_step, 1, kMaxModelLayers));
+  if (config.family == Family::kDeepseek) {
+    RETURN_IF_ERROR(InRange("rank of keys and values", traits.kv_lora_rank, 1,
+                            kMaxModelDim));
+    RETURN_IF_ERROR(InRange("unrotated part of a head", traits.nope_dim, 1,
+                            kMaxModelHeadDim));
+    RETURN_IF_ERROR(InRange("rotated part of a head", traits.rope_dim, 1,
+                            kMaxModelHeadDim));
+    RETURN_IF_ERROR(InRange("width of a value head", traits.value_dim, 1,
+                            kMaxModelHeadDim));
+  }
+  bool dense = !config.is_moe();
+  for (uint64_t layer = 0; layer < config.num_layers; ++layer) {
+    dense |= !config.is_moe_layer(layer);
+  }
+  if (dense && traits.dense_ff_dim == 0 && config.family != Family::kLlama) {
+    return ConfigError(ErrorCode::kCorrupt,
+                       "some layers have no experts, and nothing says how wide "
+                       "they are");
+  }
+  if (traits.mxfp4_experts &&
+      (config.dim % 32 != 0 || config.ff_dim % 32 != 0)) {
+    return ConfigError(
+        ErrorCode::kCorrupt,
+        StrCat("four-bit experts of ", config.ff_dim, " x ", config.dim,
+               " are no whole number of blocks of "
+               "32"));
+  }
+  return {};
+}
+
 std::string Describe(const ModelConfig& config) {
-  std::string text = config.is_moe() ? "Mixtral" : "Mistral";
+  std::string text(config.family != Family::kLlama ? FamilyName(config.family)
+                   : config.is_moe()               ? "Mixtral"
+                                                   : "Mistral");
   text += StrCat(", ", config.num_layers,
                  config.num_layers == 1 ? " layer" : " layers");
   if (config.is_moe()) {

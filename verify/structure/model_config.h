@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "verify/base/json.h"
 #include "verify/base/result.h"
@@ -24,7 +25,53 @@ enum class RopeStyle {
 // How a file names its tensors.
 enum class NameScheme { kMistral, kHuggingFace, kGguf };
 
+// Families of models whose tensors are known by name and shape. The engine
+// runs the first; of the others only the structure is checked.
+enum class Family {
+  kLlama,  // Llama, Mistral, Mixtral
+  kQwen3Moe,
+  kOlmoe,
+  kDeepseek,  // V2, V2-Lite, V3, R1
+  kGptOss,
+  kGrok,
+  kPhiMoe,
+  kGraniteMoe,
+  kLlama4,  // the text part
+};
+// "Qwen3-MoE".
+std::string_view FamilyName(Family family);
+
+// Sizes that only some families have; 0 or false where they have them not.
+struct FamilyTraits {
+  // Layers without experts: width of their feed-forward block, how many stand
+  // at the front, and of the rest each moe_layer_step-th has experts (the
+  // last of each group); further ones by number.
+  uint64_t dense_ff_dim = 0;
+  uint64_t num_dense_layers = 0;
+  uint64_t moe_layer_step = 1;
+  std::vector<uint64_t> dense_layers;  // sorted
+  uint64_t shared_ff_dim = 0;          // of all shared experts together
+  // Multi-head latent attention.
+  uint64_t q_lora_rank = 0;  // 0: q is one matrix
+  uint64_t kv_lora_rank = 0;
+  uint64_t nope_dim = 0;   // of a query or key head, without rotation
+  uint64_t rope_dim = 0;   // the same, rotated
+  uint64_t value_dim = 0;  // of a value head
+  bool attention_bias = false;
+  bool router_bias = false;  // a correction added for the choice of experts
+  bool output_bias = false;
+  bool split_kv_b = false;     // GGUF: k and v parts of kv_b stand apart
+  bool post_ffw_norm = false;  // GGUF: the newer name of Grok's last norm
+  // Side length of the blocks that share a scale in fp8 weights; 0: no fp8.
+  uint64_t fp8_block = 0;
+  bool mxfp4_experts = false;
+  // Layers after the last that predict further tokens; may be left out.
+  uint64_t num_next_token_layers = 0;
+  std::string_view name_prefix = "";  // "language_model." beside an image part
+};
+
 struct ModelConfig {
+  Family family = Family::kLlama;
   uint64_t dim = 0;  // width of the residual stream
   uint64_t num_layers = 0;
   uint64_t head_dim = 0;
@@ -41,9 +88,18 @@ struct ModelConfig {
   bool tied_embeddings = false;
   RopeStyle rope_style = RopeStyle::kInterleaved;
   NameScheme names = NameScheme::kMistral;
+  FamilyTraits traits;
 
   bool is_moe() const { return num_experts > 0; }
+  // Whether layer `layer` has experts.
+  bool is_moe_layer(uint64_t layer) const;
+  // Whether the engine implements the arithmetic of this family.
+  bool runnable() const { return family == Family::kLlama; }
 };
+
+// kUnsupported (E-ARCHITECTURE) for a model that is known by its tensors alone:
+// for whatever computes with it.
+Result<void> CheckRunnable(const ModelConfig& config);
 
 // "Mixtral, 4 layers, 8 experts (2 per token), dim 256, vocabulary 2048".
 std::string Describe(const ModelConfig& config);
@@ -58,10 +114,12 @@ std::string Describe(const ModelConfig& config);
 // vocabulary where vocab_size is -1, which is refused without it.
 Result<ModelConfig> ConfigFromParamsJson(
     const Json& json, std::optional<uint64_t> embedding_rows = std::nullopt);
-// MistralForCausalLM, MixtralForCausalLM and LlamaForCausalLM; what is absent
-// has the default of that class in transformers.
+// MistralForCausalLM, MixtralForCausalLM and LlamaForCausalLM, where what is
+// absent has the default of that class in transformers; and by shape alone the
+// classes of the other families (docs/formats/families.md).
 Result<ModelConfig> ConfigFromHuggingFaceJson(const Json& json);
-// Architecture "llama". tied_embeddings where there is no output.weight.
+// Architecture "llama", and by shape alone those of the other families.
+// tied_embeddings where there is no output.weight.
 Result<ModelConfig> ConfigFromGguf(const GgufFile& gguf);
 
 // Finds and reads the configuration that belongs to `checkpoint`:

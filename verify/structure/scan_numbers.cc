@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "verify/base/text.h"
+#include "verify/structure/number_findings.h"
 #include "verify/structure/number_scan.h"
 #include "verify/structure/structure_check.h"
 
@@ -13,7 +14,10 @@ namespace {
 
 // Small enough to stop soon and to share large tensors between threads. A
 // multiple of every block of packed types.
-constexpr uint64_t kChunkElements = 1u << 20;
+constexpr uint64_t kChunkElements = kMaxRowElements;
+
+// More slabs than a layer has experts are no experts.
+constexpr uint64_t kMaxSlabs = 1024;
 
 struct Chunk {
   size_t tensor = 0;
@@ -21,62 +25,45 @@ struct Chunk {
   uint64_t end = 0;
 };
 
-std::string NotFiniteDetail(const NumberScan& scan) {
-  std::string text;
-  if (scan.num_nan > 0) text += StrCat(scan.num_nan, " NaN");
-  if (scan.num_infinite > 0) {
-    text += StrCat(text.empty() ? "" : ", ", scan.num_infinite, " infinite");
-  }
-  return text + StrCat(", first at element ", scan.first_bad);
+// Merged experts: the tensor is so many matrices one after the other.
+uint64_t NumSlabs(const TensorInfo& tensor, uint64_t elements) {
+  if (tensor.shape.size() < 3 || !tensor.contiguous()) return 1;
+  const uint64_t slabs = tensor.shape[0];
+  if (slabs < 2 || slabs > kMaxSlabs || elements % slabs != 0) return 1;
+  return elements / slabs % BlockElements(tensor.dtype) == 0 ? slabs : 1;
 }
 
-void Merge(const NumberScan& part, NumberScan& whole) {
-  if (!part.finite()) {
-    whole.first_bad = whole.finite()
-                          ? part.first_bad
-                          : std::min(whole.first_bad, part.first_bad);
+// Chunks of whole rows that do not cross from one slab into the next.
+void AddChunks(const TensorInfo& tensor, size_t index,
+               std::vector<Chunk>& chunks) {
+  const uint64_t elements = NumScanned(tensor);
+  if (elements == 0) return;
+  const uint64_t slab = elements / NumSlabs(tensor, elements);
+  uint64_t step = kChunkElements;
+  if (tensor.shape.size() >= 2 && tensor.contiguous()) {
+    const uint64_t row = tensor.shape.back();
+    if (row <= kMaxRowElements) step = kChunkElements / row * row;
   }
-  whole.num_nan += part.num_nan;
-  whole.num_infinite += part.num_infinite;
-  whole.constant &= part.constant;
-}
-
-void AddFindings(const TensorInfo& tensor, ByteSpan bytes, uint64_t elements,
-                 const NumberScan& scan, StructureReport& report) {
-  if (!scan.finite()) {
-    report.findings.push_back({.kind = FindingKind::kNotFinite,
-                               .tensor = tensor.name,
-                               .detail = NotFiniteDetail(scan),
-                               .fatal = true});
-    return;
+  for (uint64_t begin = 0; begin < elements; begin += slab) {
+    for (uint64_t at = begin; at < begin + slab; at += step) {
+      chunks.push_back({index, at, std::min(begin + slab, at + step)});
+    }
   }
-  // A norm of ones is what training starts from and is legal.
-  if (!scan.constant || tensor.shape.size() < 2 || elements < 2) return;
-  const auto value = FirstElement(tensor, bytes);
-  report.findings.push_back(
-      {.kind = FindingKind::kConstant,
-       .tensor = tensor.name,
-       .detail =
-           value.has_value()
-               ? StrCat("all ", elements, " elements are ", *value)
-               : StrCat("all blocks of ", elements, " elements are the same"),
-       .fatal = false});
 }
 
 }  // namespace
 
-Result<void> ScanNumbers(const Checkpoint& checkpoint, ThreadPool& pool,
-                         const CancelToken& cancel, ProgressSink* progress,
-                         StructureReport& report) {
+Result<std::vector<TensorStatistics>> ScanNumbers(const Checkpoint& checkpoint,
+                                                  ThreadPool& pool,
+                                                  const CancelToken& cancel,
+                                                  ProgressSink* progress,
+                                                  StructureReport& report) {
   const auto& tensors = checkpoint.tensors().tensors();
   std::vector<Chunk> chunks;
   uint64_t total_bytes = 0;
   for (size_t i = 0; i < tensors.size(); ++i) {
     if (!CanScan(tensors[i].dtype)) continue;
-    const uint64_t elements = NumScanned(tensors[i]);
-    for (uint64_t at = 0; at < elements; at += kChunkElements) {
-      chunks.push_back({i, at, std::min(elements, at + kChunkElements)});
-    }
+    AddChunks(tensors[i], i, chunks);
     total_bytes += tensors[i].size_bytes;
   }
   std::vector<NumberScan> scans(chunks.size());
@@ -100,18 +87,25 @@ Result<void> ScanNumbers(const Checkpoint& checkpoint, ThreadPool& pool,
     return Fail(ErrorCode::kCancelled, "the scan for NaN was stopped");
   }
   // Chunks of one tensor stand together, in order.
+  std::vector<TensorStatistics> statistics;
   for (size_t i = 0; i < chunks.size();) {
-    const size_t index = chunks[i].tensor;
-    NumberScan whole;
-    uint64_t elements = 0;
-    for (; i < chunks.size() && chunks[i].tensor == index; ++i) {
-      Merge(scans[i], whole);
-      elements = chunks[i].end;
+    TensorStatistics one;
+    one.tensor = chunks[i].tensor;
+    const TensorInfo& tensor = tensors[one.tensor];
+    one.elements = NumScanned(tensor);
+    const uint64_t num_slabs = NumSlabs(tensor, one.elements);
+    const uint64_t slab = one.elements / num_slabs;
+    if (num_slabs > 1) one.slabs.resize(static_cast<size_t>(num_slabs));
+    for (; i < chunks.size() && chunks[i].tensor == one.tensor; ++i) {
+      one.whole.Merge(scans[i]);
+      if (num_slabs > 1) {
+        one.slabs[static_cast<size_t>(chunks[i].begin / slab)].Merge(scans[i]);
+      }
     }
-    AddFindings(tensors[index], checkpoint.Bytes(tensors[index]), elements,
-                whole, report);
+    statistics.push_back(std::move(one));
   }
-  return {};
+  FindInNumbers(checkpoint, statistics, report);
+  return statistics;
 }
 
 }  // namespace verify

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "verify/structure/structure_check.h"
 
-#include <array>
+#include <algorithm>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "verify/base/text.h"
+#include "verify/structure/finding_list.h"
 
 namespace verify {
 namespace {
-
-// So many of one kind are listed; the rest is one line.
-constexpr size_t kMaxListed = 20;
 
 bool CanBeWeight(DType dtype) {
   switch (dtype) {
@@ -32,51 +32,77 @@ bool CanBeWeight(DType dtype) {
   }
 }
 
+// Whether `dtype` can hold what `spec` says; what was expected if not.
+std::string_view WrongDType(const TensorSpec& spec, DType dtype,
+                            const ModelConfig& config) {
+  switch (spec.stored) {
+    case StoredAs::kWeight:
+      break;
+    case StoredAs::kLinear:
+      if (config.traits.fp8_block == 0) break;
+      return dtype == DType::kF8E4M3 ? "" : "f8_e4m3";
+    case StoredAs::kBytes:
+    case StoredAs::kScale:
+      return dtype == DType::kU8 ? "" : "u8";
+    case StoredAs::kFp8Scale:
+      return dtype == DType::kF32 ? "" : "f32";
+  }
+  return CanBeWeight(dtype) ? "" : "a floating-point or quantised one";
+}
+
 bool EndsWith(std::string_view text, std::string_view suffix) {
   return text.size() >= suffix.size() &&
          text.substr(text.size() - suffix.size()) == suffix;
 }
 
-// Buffers that old writers saved beside the weights: the rotary frequencies,
-// which follow from rope_theta.
+// Buffers that writers saved beside the weights: the rotary frequencies and
+// their scales, which follow from the configuration.
 bool IsSavedBuffer(std::string_view name) {
-  return EndsWith(name, ".rotary_emb.inv_freq") || name == "rope.freqs";
+  return EndsWith(name, ".rotary_emb.inv_freq") || name == "rope.freqs" ||
+         name == "rope_freqs.weight" || name == "rope_factors_long.weight" ||
+         name == "rope_factors_short.weight";
 }
 
-class Findings {
- public:
-  explicit Findings(StructureReport& report) : report_(report) {}
+// The part of a model that looks at images, beside a text part that is known.
+bool IsImagePart(std::string_view name, const ModelConfig& config) {
+  return !config.traits.name_prefix.empty() &&
+         (name.starts_with("vision_model.") ||
+          name.starts_with("multi_modal_projector."));
+}
 
-  void Add(FindingKind kind, const std::string& tensor, std::string detail,
-           bool fatal = true) {
-    if (++counts_[Index(kind)] > kMaxListed) return;
-    report_.findings.push_back({.kind = kind,
-                                .tensor = tensor,
-                                .detail = std::move(detail),
-                                .fatal = fatal});
-  }
+bool AnyOptionalIsThere(const std::vector<TensorSpec>& specs,
+                        const TensorTable& tensors) {
+  return std::any_of(specs.begin(), specs.end(), [&](const TensorSpec& spec) {
+    return spec.optional && tensors.Find(spec.name) != nullptr;
+  });
+}
 
-  // One finding for what was not listed.
-  void Summarise() {
-    for (const FindingKind kind :
-         {FindingKind::kMissing, FindingKind::kMisshapen,
-          FindingKind::kWrongDType, FindingKind::kExtra}) {
-      const size_t count = counts_[Index(kind)];
-      if (count <= kMaxListed) continue;
-      report_.findings.push_back(
-          {.kind = kind,
-           .tensor = "",
-           .detail = StrCat(count - kMaxListed, " more of ", count),
-           .fatal = true});
+bool IsPlainFloat(DType dtype) {
+  return dtype == DType::kBF16 || dtype == DType::kF16 ||
+         dtype == DType::kF32 || dtype == DType::kF64;
+}
+
+// Layers of one model are stored alike: the first layer (or expert) of a role
+// whose plain type is another than its predecessors' may come from another.
+void FindMixedTypes(const TensorTable& tensors, FindingList& findings) {
+  std::unordered_map<std::string, const TensorInfo*> first;
+  std::unordered_set<std::string> said;
+  for (const TensorInfo& tensor : tensors.tensors()) {
+    if (!IsPlainFloat(tensor.dtype)) continue;
+    std::string role = PlaceOf(tensor.name).role;
+    const auto [it, is_new] = first.emplace(role, &tensor);
+    if (is_new || it->second->dtype == tensor.dtype ||
+        !said.insert(std::move(role)).second) {
+      continue;
     }
+    findings.Add(FindingKind::kMixed, tensor.name,
+                 StrCat("dtype ", DTypeName(tensor.dtype), " where \"",
+                        EscapeForTerminal(it->second->name), "\" has ",
+                        DTypeName(it->second->dtype),
+                        ": parts of two models may have been mixed"),
+                 Severity::kWarning);
   }
-
- private:
-  static size_t Index(FindingKind kind) { return static_cast<size_t>(kind); }
-
-  StructureReport& report_;
-  std::array<size_t, 8> counts_{};
-};
+}
 
 }  // namespace
 
@@ -84,11 +110,13 @@ StructureReport CheckStructure(const TensorTable& tensors,
                                const ModelConfig& config) {
   StructureReport report;
   report.num_tensors = tensors.size();
-  Findings findings(report);
+  FindingList findings(report);
   const auto specs = ExpectedTensors(config, config.names);
   std::unordered_set<std::string_view> expected;
   expected.reserve(specs.size());
+  const bool with_optional = AnyOptionalIsThere(specs, tensors);
   for (const TensorSpec& spec : specs) {
+    if (spec.optional && !with_optional) continue;
     expected.insert(spec.name);
     const TensorInfo* const tensor = tensors.Find(spec.name);
     if (tensor == nullptr) {
@@ -96,33 +124,46 @@ StructureReport CheckStructure(const TensorTable& tensors,
                    StrCat("expected with shape ", ShapeText(spec.shape)));
       continue;
     }
-    report.num_parameters += NumElements(tensor->shape).value_or(0);
+    report.num_parameters += spec.num_parameters();
     if (tensor->shape != spec.shape) {
       findings.Add(FindingKind::kMisshapen, spec.name,
                    StrCat("shape ", ShapeText(tensor->shape), ", expected ",
                           ShapeText(spec.shape)));
     }
-    if (!CanBeWeight(tensor->dtype)) {
-      findings.Add(FindingKind::kWrongDType, spec.name,
-                   StrCat("dtype ", DTypeName(tensor->dtype),
-                          ", expected a floating-point or quantised one"));
+    if (const auto wanted = WrongDType(spec, tensor->dtype, config);
+        !wanted.empty()) {
+      findings.Add(
+          FindingKind::kWrongDType, spec.name,
+          StrCat("dtype ", DTypeName(tensor->dtype), ", expected ", wanted));
     }
   }
-  const std::string output =
-      TensorName(config.names, TensorRole::kOutput, -1, -1);
+  const std::string output = OutputName(config);
+  size_t of_images = 0;
   for (const TensorInfo& tensor : tensors.tensors()) {
     if (expected.count(tensor.name) > 0 || IsSavedBuffer(tensor.name)) {
       continue;
     }
     if (config.tied_embeddings && tensor.name == output) {
       findings.Add(FindingKind::kExtra, tensor.name,
-                   "not used: the embedding is the output", false);
+                   "not used: the embedding is the output", Severity::kNote);
+      continue;
+    }
+    if (IsImagePart(tensor.name, config)) {
+      ++of_images;
       continue;
     }
     findings.Add(FindingKind::kExtra, tensor.name,
                  StrCat("shape ", ShapeText(tensor.shape),
                         ", the configuration has no such tensor"));
   }
+  if (of_images > 0) {
+    findings.Add(FindingKind::kExtra, "",
+                 StrCat(of_images,
+                        " tensors of the image part, whose shapes "
+                        "are not known"),
+                 Severity::kNote);
+  }
+  FindMixedTypes(tensors, findings);
   findings.Summarise();
   return report;
 }

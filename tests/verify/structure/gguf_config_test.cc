@@ -115,7 +115,7 @@ std::vector<int64_t> OneLayerDiffers() {
 
 TEST(GgufConfigTest, RefusesOtherArithmetic) {
   const std::vector<std::pair<std::string, GgufValue>> cases = {
-      {"general.architecture", std::string("deepseek2")},
+      {"general.architecture", std::string("gpt2")},
       {"llama.attention.value_length", uint64_t{64}},
       {"llama.rope.dimension_count", uint64_t{64}},
       {"llama.rope.scaling.type", std::string("yarn")},

@@ -345,7 +345,7 @@ TEST(ModelConfigTest, HasTheDefaultsOfEachClass) {
 
 TEST(ModelConfigTest, RefusesOtherHuggingFaceModels) {
   const std::vector<std::pair<std::string_view, std::string_view>> cases = {
-      {R"({"architectures": ["DeepseekV3ForCausalLM"]})", "DeepseekV3"},
+      {R"({"architectures": ["GPT2LMHeadModel"]})", "GPT2LMHeadModel"},
       {R"({"hidden_act": "gelu"})", "hidden_act"},
       {R"({"attention_bias": true})", "attention_bias"},
       {R"({"mlp_bias": true})", "mlp_bias"},

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -190,6 +191,112 @@ TEST(NumberScanTest, GivesTheFirstElement) {
   EXPECT_EQ(FirstElement(Tensor(DType::kF32, {1}), Raw<float>({0.25f})), 0.25);
   EXPECT_EQ(FirstElement(Tensor(DType::kF64, {1}), Raw<double>({0.1})), 0.1);
   EXPECT_EQ(FirstElement(half, {}), std::nullopt);
+}
+
+// By hand: sum 1 - 2 + 3 + 0 + 4 * 0.5 = 4, squares 1 + 4 + 9 + 4 * 0.25 = 15,
+// of eight numbers.
+TEST(NumberScanTest, StatisticsOfAMatrix) {
+  const auto bytes = Raw<float>({1, -2, 3, 0, 0.5f, 0.5f, 0.5f, 0.5f});
+  const auto scan = ScanAll(Tensor(DType::kF32, {2, 4}), bytes);
+  EXPECT_EQ(scan.count, 8u);
+  EXPECT_EQ(scan.num_zero, 1u);
+  EXPECT_EQ(scan.num_denormal, 0u);
+  EXPECT_EQ(scan.min, -2);
+  EXPECT_EQ(scan.max, 3);
+  EXPECT_EQ(scan.max_magnitude(), 3);
+  EXPECT_DOUBLE_EQ(scan.mean(), 0.5);
+  EXPECT_DOUBLE_EQ(scan.rms(), std::sqrt(15.0 / 8));
+  EXPECT_DOUBLE_EQ(scan.deviation(), std::sqrt(15.0 / 8 - 0.25));
+  EXPECT_FALSE(scan.constant);
+  EXPECT_EQ(scan.constant_rows, 1u);
+  EXPECT_EQ(scan.first_constant_row, 1u);
+  EXPECT_EQ(scan.zero_rows, 0u);
+}
+
+// The same numbers in every type that can hold them: 1, -2, 3, 0 and twice the
+// least denormal (bf16 2^-133, f16 2^-24, f8_e4m3 2^-9, f8_e5m2 2^-16).
+TEST(NumberScanTest, StatisticsOfEveryFloatFormat) {
+  const struct {
+    DType dtype;
+    std::vector<std::byte> bytes;
+    double denormal;
+  } cases[] = {
+      {DType::kBF16, Raw<uint16_t>({0x3F80, 0xC000, 0x4040, 0x8000, 2}),
+       0x1p-132},
+      {DType::kF16, Raw<uint16_t>({0x3C00, 0xC000, 0x4200, 0x8000, 2}),
+       0x1p-23},
+      {DType::kF8E4M3, Raw<uint8_t>({0x38, 0xC0, 0x44, 0x80, 2}), 0x1p-8},
+      {DType::kF8E5M2, Raw<uint8_t>({0x3C, 0xC0, 0x42, 0x80, 2}), 0x1p-15},
+      {DType::kF64, Raw<double>({1, -2, 3, -0.0, 0x1p-1073}), 0x1p-1073},
+  };
+  for (const auto& c : cases) {
+    const auto scan = ScanAll(Tensor(c.dtype, {5}), c.bytes);
+    EXPECT_EQ(scan.count, 5u) << DTypeName(c.dtype);
+    EXPECT_EQ(scan.num_zero, 1u) << DTypeName(c.dtype);
+    EXPECT_EQ(scan.num_denormal, 1u) << DTypeName(c.dtype);
+    EXPECT_EQ(scan.min, -2) << DTypeName(c.dtype);
+    EXPECT_EQ(scan.max, 3) << DTypeName(c.dtype);
+    EXPECT_NEAR(scan.sum, 2 + c.denormal, 1e-6) << DTypeName(c.dtype);
+    EXPECT_NEAR(scan.sum_squares, 14 + c.denormal * c.denormal, 1e-5)
+        << DTypeName(c.dtype);
+  }
+}
+
+// Where squares overflow or vanish in single precision.
+TEST(NumberScanTest, StatisticsOfExtremes) {
+  std::vector<float> values(2000, 1e30f);
+  auto scan = ScanAll(Tensor(DType::kF32, {2000}), Raw(values));
+  EXPECT_NEAR(scan.rms() / double{1e30f}, 1, 1e-12);
+  std::fill(values.begin(), values.end(), -1e-30f);
+  scan = ScanAll(Tensor(DType::kF32, {2000}), Raw(values));
+  EXPECT_NEAR(scan.rms() / double{1e-30f}, 1, 1e-12);
+  EXPECT_NEAR(scan.mean() / double{1e-30f}, -1, 1e-12);
+}
+
+TEST(NumberScanTest, RangesAddUp) {
+  std::vector<float> values(12 * 700);
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<float>(i % 97) - 40;
+  }
+  std::fill_n(values.begin() + 3 * 700, 700, 0.0f);
+  std::fill_n(values.begin() + 8 * 700, 700, 5.0f);
+  values[5 * 700 + 13] = std::numeric_limits<float>::infinity();
+  const auto bytes = Raw(values);
+  const TensorInfo tensor = Tensor(DType::kF32, {12, 700});
+  const NumberScan whole = ScanAll(tensor, bytes);
+  EXPECT_EQ(whole.constant_rows, 2u);
+  EXPECT_EQ(whole.zero_rows, 1u);
+  EXPECT_EQ(whole.first_constant_row, 3u);
+  EXPECT_EQ(whole.num_infinite, 1u);
+  NumberScan parts;
+  for (uint64_t row = 0; row < 12; row += 4) {
+    parts.Merge(ScanElements(tensor, bytes, row * 700, (row + 4) * 700));
+  }
+  EXPECT_EQ(parts.count, whole.count);
+  EXPECT_EQ(parts.num_zero, whole.num_zero);
+  EXPECT_EQ(parts.first_bad, whole.first_bad);
+  EXPECT_EQ(parts.constant_rows, 2u);
+  EXPECT_EQ(parts.first_constant_row, 3u);
+  EXPECT_DOUBLE_EQ(parts.sum, whole.sum);
+  EXPECT_FALSE(parts.constant);
+}
+
+// Scales 1, 0.5, 0 and -2 in half precision; the second row is zero.
+TEST(NumberScanTest, StatisticsOfPackedTypesAreOfTheirScales) {
+  std::vector<std::byte> bytes(4 * 18, std::byte{0x37});
+  const std::vector<uint16_t> scales = {0x3C00, 0x3800, 0, 0xC000};
+  for (size_t i = 0; i < 4; ++i) {
+    std::memcpy(bytes.data() + i * 18, &scales[i], 2);
+  }
+  const auto scan = ScanAll(Tensor(DType::kQ4_0, {4, 32}), bytes);
+  EXPECT_EQ(scan.count, 4u);
+  EXPECT_EQ(scan.num_zero, 1u);
+  EXPECT_EQ(scan.min, -2);
+  EXPECT_EQ(scan.max, 1);
+  EXPECT_DOUBLE_EQ(scan.mean(), -0.125);
+  EXPECT_DOUBLE_EQ(scan.sum_squares, 5.25);
+  EXPECT_EQ(scan.zero_rows, 1u);
+  EXPECT_EQ(scan.first_constant_row, 2u);
 }
 
 }  // namespace
