@@ -78,6 +78,9 @@ class VerifyCommand final : public Command {
                    "accept signatures by this key, too: a file, or the line "
                    "RWQ... of minisign; may be given more than once")
         ->allow_extra_args(false);
+    app.add_option("--signature", options_.signature_file,
+                   "judge this signature, and not those in and beside the "
+                   "folder");
     app.add_option("--level", level_,
                    "how far to go: pieces, checksums, signature, structure, "
                    "numeric, smoke (numeric)")
@@ -87,6 +90,8 @@ class VerifyCommand final : public Command {
                    "10) or signed, by a key that you trust (exit code 7)")
         ->check(CLI::IsMember(NamesOf(kRequirements)));
     app.add_flag("--require-v2", require_v2_, "the same as --require v2");
+    app.add_flag("--require-signature", require_signature_,
+                 "the same as --require signed");
     app.add_flag("--strict", options_.strict,
                  "exit 10 if something beside the weights could run in other "
                  "software, a chat template is suspect, or the structure or "
@@ -156,6 +161,7 @@ class VerifyCommand final : public Command {
   std::string level_ = "numeric";
   std::string require_;
   bool require_v2_ = false;
+  bool require_signature_ = false;
   std::vector<std::string> reports_;
   bool summary_only_ = false;
   bool repair_ = false;
@@ -179,6 +185,25 @@ Result<void> VerifyCommand::ReadFlags(Context& context) {
           .Id("E-USAGE");
     }
     options_.require = Requirement::kV2;
+  }
+  if (require_signature_) {
+    if (options_.require != Requirement::kNone &&
+        options_.require != Requirement::kSigned) {
+      return verify::Fail(verify::ErrorCode::kInvalidArgument,
+                          "--require-signature and another requirement: one "
+                          "at a time")
+          .Id("E-USAGE");
+    }
+    options_.require = Requirement::kSigned;
+  }
+  const bool asks_for_signature =
+      !options_.signature_file.empty() || !options_.keys.empty();
+  if (asks_for_signature && options_.level < VerifyLevel::kSignature) {
+    return verify::Fail(verify::ErrorCode::kInvalidArgument,
+                        "--signature and --key: no signature is looked at "
+                        "with --level " +
+                            level_)
+        .Id("E-USAGE");
   }
   if (options_.strict && options_.level < VerifyLevel::kStructure) {
     return verify::Fail(verify::ErrorCode::kInvalidArgument,

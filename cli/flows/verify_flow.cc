@@ -204,6 +204,9 @@ Result<VerifyReport> RunVerify(const VerifyOptions& options, Context& context) {
                                      context));
     std::move(signatures.evidence.begin(), signatures.evidence.end(),
               std::back_inserter(content.evidence));
+    content.source_files.insert(content.source_files.end(),
+                                signatures.source_files.begin(),
+                                signatures.source_files.end());
   }
   VerifyReport report;
   ASSIGN_OR_RETURN(report.content, CheckContent(content, context));
