@@ -4,6 +4,7 @@
 #include "cli/commands/commands.h"
 #include "cli/flows/describe.h"
 #include "cli/flows/inspect_checkpoint.h"
+#include "cli/flows/inspect_manifest.h"
 #include "cli/flows/source.h"
 #include "verify/base/text.h"
 
@@ -35,7 +36,8 @@ class InspectCommand final : public Command {
  public:
   std::string_view name() const override { return "inspect"; }
   std::string_view summary() const override {
-    return "explain a magnet link, .torrent or checkpoint, changing nothing";
+    return "explain a magnet link, .torrent, checkpoint or manifest, changing "
+           "nothing";
   }
   std::string_view example() const override {
     return "lodestone inspect "
@@ -47,11 +49,12 @@ class InspectCommand final : public Command {
   void AddFlags(CLI::App& app) override {
     app.add_option("source", source_,
                    "magnet link, info-hash, name in the catalogue, .torrent "
-                   "file or http(s) URL of one; weights file or model folder")
+                   "file or http(s) URL of one; weights file or model folder; "
+                   "a Lodestone manifest")
         ->required();
     app.add_flag("--magnet", magnet_only_,
                  "print only the link, repaired and without what was dropped");
-    app.add_flag("--files", files_, "list every file of a torrent");
+    app.add_flag("--files", files_, "list every file of a torrent or manifest");
     app.add_flag("--tensors", tensors_,
                  "list every tensor of a checkpoint: dtype, shape, offset, "
                  "bytes, file");
@@ -60,6 +63,9 @@ class InspectCommand final : public Command {
   }
 
   Result<CommandResult> Run(Context& context) override {
+    if (MayBeManifest(source_)) {
+      return InspectManifest(source_, files_, context);
+    }
     if (IsCheckpoint(source_)) {
       return InspectCheckpoint(source_, tensors_, context);
     }

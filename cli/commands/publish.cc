@@ -6,16 +6,20 @@
 #include <ctime>
 #include <filesystem>
 #include <span>
+#include <utility>
 
 #include "cli/commands/commands.h"
 #include "cli/commands/session_flags.h"
 #include "cli/flows/describe.h"
+#include "cli/flows/manifest_file.h"
 #include "cli/flows/publish_flow.h"
 #include "cli/flows/publish_manifest.h"
 #include "cli/flows/register_model.h"
+#include "cli/flows/sign_manifest.h"
 #include "cli/qr_code.h"
 #include "cli/shell_quote.h"
 #include "cli/state/paths.h"
+#include "cli/state/seen_manifests.h"
 #include "cli/state/torrent_store.h"
 #include "p2p/create_torrent.h"
 #include "verify/base/file.h"
@@ -98,6 +102,13 @@ class PublishCommand final : public Command {
     app.add_option(
         "--expires", expires_,
         "date, such as 2027-01-31, from which the manifest is stale");
+    app.add_option("--sign", sign_,
+                   "sign the manifest with this secret key: a file (minisign, "
+                   "or ECDSA in PEM) or a name that lodestone keys knows")
+        ->excludes("--no-manifest");
+    app.add_option("--passphrase-file", passphrase_file_,
+                   "file whose first line is the key's passphrase (asked for)")
+        ->needs("--sign");
     app.add_option("--recipe", manifest_.recipe_file,
                    "JSON file that says what the files were converted from");
     app.add_option("--threads", options_.num_threads,
@@ -139,6 +150,15 @@ class PublishCommand final : public Command {
                      "a private torrent has no DHT and no peer exchange: when "
                      "its trackers are gone, so is the swarm");
     }
+    // A wrong passphrase is said before hours of hashing.
+    if (!sign_.empty()) {
+      ASSIGN_OR_RETURN(SigningKey key,
+                       LoadSigningKey(sign_, passphrase_file_, context));
+      const verify::AcceptedKey accepted = PublicHalf(key, "");
+      manifest_.signer_key = verify::AsciiLower(accepted.Fingerprint());
+      manifest_.signer_id = SeenKeyId(accepted);
+      key_.emplace(std::move(key));
+    }
     options_.want_sha256 = !no_manifest_ || !entry_file_.empty();
     output.StageBegin("pieces");
     StageProgress progress(output, "pieces");
@@ -174,6 +194,9 @@ class PublishCommand final : public Command {
     if (!no_manifest_) {
       RETURN_IF_ERROR(WriteManifest(manifest, metainfo, output));
     }
+    if (key_.has_value()) {
+      RETURN_IF_ERROR(WriteSignature(manifest, metainfo, output));
+    }
     // CreateTorrent compared each file with itself after it had read it.
     RegisterModel(metainfo, options_.path,
                   PayloadIdentities(metainfo, options_.path), "",
@@ -190,6 +213,10 @@ class PublishCommand final : public Command {
       result.summary["manifest_version"] = manifest.manifest.version;
       result.summary["manifest_sha256"] = verify::HexEncode(
           verify::Sha256(std::as_bytes(std::span(manifest.text))));
+    }
+    if (key_.has_value()) {
+      result.summary["signature"] = signature_;
+      result.summary["signer_key"] = manifest_.signer_key;
     }
     result.next.push_back("lodestone seed " + ShellQuote(options_.path));
     if (qr_) PrintQr(*created, output);
@@ -236,13 +263,15 @@ class PublishCommand final : public Command {
   // Beside the torrent, and where `verify` finds it if the payload is moved.
   Result<void> WriteManifest(const NewManifest& manifest,
                              const p2p::Metainfo& metainfo, Output& output) {
-    const verify::ByteSpan text = std::as_bytes(std::span(manifest.text));
     if (!manifest.is_there) {
-      RETURN_IF_ERROR(verify::WriteFileAtomically(manifest_.output, text));
+      // What was signed before is replaced.
+      RETURN_IF_ERROR(RemoveManifestSignatures(manifest_.output));
+      RETURN_IF_ERROR(WriteText(manifest_.output, manifest.text));
     }
-    if (auto saved = verify::WriteFileAtomically(
-            TorrentStore::Default().ManifestPath(metainfo), text);
-        !saved) {
+    const std::string kept = TorrentStore::Default().ManifestPath(metainfo);
+    auto saved = RemoveManifestSignatures(kept);
+    if (saved) saved = WriteText(kept, manifest.text);
+    if (!saved) {
       output.Warning("MANIFEST_NOT_SAVED", saved.error().message,
                      "verify will find it beside the payload only");
     }
@@ -251,6 +280,40 @@ class PublishCommand final : public Command {
                            manifest.is_there ? " as before" : "",
                            verify::EscapeForTerminal(manifest_.output)));
     return {};
+  }
+
+  // Both copies of the manifest get the signature; then no older version by
+  // this key is taken here any more.
+  Result<void> WriteSignature(const NewManifest& manifest,
+                              const p2p::Metainfo& metainfo, Output& output) {
+    const std::string name = fs::path(manifest_.output).filename().string();
+    ASSIGN_OR_RETURN(
+        const ManifestSignature signature,
+        SignManifest(*key_, manifest.manifest, name, manifest.text));
+    signature_ = manifest_.output + signature.suffix;
+    RETURN_IF_ERROR(WriteText(signature_, signature.text));
+    const std::string kept = TorrentStore::Default().ManifestPath(metainfo);
+    auto saved = WriteText(kept + signature.suffix, signature.text);
+    if (saved) {
+      saved = SeenManifests::Default().Record(
+          {.key = manifest_.signer_id,
+           .model = manifest.manifest.model,
+           .version = manifest.manifest.version,
+           .sha256 = verify::HexEncode(
+               verify::Sha256(std::as_bytes(std::span(manifest.text))))});
+    }
+    if (!saved) {
+      output.Warning("SIGNATURE_NOT_SAVED", saved.error().message,
+                     saved.error().hint);
+    }
+    output.Say("      signed by " + manifest_.signer_key + ": " +
+               verify::EscapeForTerminal(signature_));
+    return {};
+  }
+
+  static Result<void> WriteText(const std::string& path,
+                                std::string_view text) {
+    return verify::WriteFileAtomically(path, std::as_bytes(std::span(text)));
   }
 
   Result<void> WriteEntry(const p2p::CreatedTorrent& created, Output& output) {
@@ -341,6 +404,10 @@ class PublishCommand final : public Command {
   EntryOptions entry_;
   ManifestOptions manifest_;
   bool no_manifest_ = false;
+  std::string sign_;
+  std::string passphrase_file_;
+  std::optional<SigningKey> key_;
+  std::string signature_;
   std::string expires_;
   std::string entry_file_;
   bool qr_ = false;

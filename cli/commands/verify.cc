@@ -241,6 +241,7 @@ Result<void> VerifyCommand::ReadFlags(Context& context) {
   options_.torrent = std::move(found.torrent);
   options_.evidence = std::move(found.evidence);
   options_.source_files = std::move(found.source_files);
+  options_.manifest_file = std::move(found.manifest_file);
   if (!found.signature_file.empty()) {
     options_.signature_file = std::move(found.signature_file);
     if (options_.level < VerifyLevel::kSignature) {

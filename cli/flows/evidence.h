@@ -27,6 +27,8 @@ struct FoundEvidence {
   std::vector<std::string> source_files;
   // A model.sig or minisign's signature that was named; for CheckSignatures.
   std::string signature_file;
+  // A Lodestone manifest that was named; for CheckNamedManifest.
+  std::string manifest_file;
 };
 
 // What lies in the folder `path` and its subfolders and beside it; for a file,

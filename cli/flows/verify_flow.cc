@@ -8,11 +8,11 @@
 
 #include "cli/flows/catalog_flow.h"
 #include "cli/flows/evidence.h"
+#include "cli/flows/manifest_check.h"
 #include "cli/flows/model_flow.h"
 #include "cli/flows/signatures.h"
 #include "cli/flows/structure_flow.h"
 #include "verify/base/text.h"
-#include "verify/checkpoint/safetensors_reader.h"
 #include "verify/manifest/report.h"
 
 namespace cli {
@@ -61,10 +61,6 @@ Result<void> CheckModel(const VerifyOptions& options, bool partial,
     const bool unsafe = structure.error->id.starts_with("E-PICKLE");
     if (content_ok || (unsafe && IsReplaced(report.content))) {
       report.error = structure.error;
-      // Not there at all is one thing, a whole copy without a part another.
-      if (report.error->id == verify::kShardMissing) {
-        report.error->code = verify::ErrorCode::kCorrupt;
-      }
     }
     return {};
   }
@@ -208,6 +204,21 @@ Result<VerifyReport> RunVerify(const VerifyOptions& options, Context& context) {
                                 signatures.source_files.begin(),
                                 signatures.source_files.end());
   }
+  ManifestReport manifest;
+  if (!options.manifest_file.empty()) {
+    ASSIGN_OR_RETURN(manifest, CheckNamedManifest(options.manifest_file,
+                                                  options.keys, context));
+  } else if (!content.pieces_only) {
+    const std::string kept =
+        content.torrent.has_value()
+            ? TorrentStore::Default().ManifestPath(content.torrent->metainfo)
+            : std::string();
+    ASSIGN_OR_RETURN(manifest,
+                     CheckManifest(options.path, kept, options.keys, context));
+  }
+  if (manifest.evidence.has_value()) {
+    content.evidence.push_back(*std::move(manifest.evidence));
+  }
   VerifyReport report;
   ASSIGN_OR_RETURN(report.content, CheckContent(content, context));
   if (entry != nullptr) {
@@ -217,6 +228,7 @@ Result<VerifyReport> RunVerify(const VerifyOptions& options, Context& context) {
   // Wrong bytes are the thing to say; a signature that is no good comes next.
   report.error = report.content.error;
   if (!report.error.has_value()) report.error = signatures.error;
+  if (!report.error.has_value()) report.error = manifest.error;
   if (options.level >= VerifyLevel::kStructure) {
     const bool partial =
         content.torrent.has_value() && content.torrent->partial.has_value();
@@ -231,6 +243,10 @@ Result<VerifyReport> RunVerify(const VerifyOptions& options, Context& context) {
     report.code = ExitCodeFor(*report.error);
   } else if (!report.findings.empty()) {
     report.code = ExitCode::kFindings;
+  }
+  // From now on an older one by this key is refused.
+  if (report.code == ExitCode::kOk && manifest.seen.has_value()) {
+    RETURN_IF_ERROR(SeenManifests::Default().Record(*manifest.seen));
   }
   return report;
 }

@@ -42,6 +42,7 @@ struct VerifyOptions {
   std::vector<std::string> source_files;
   // A signature that lies elsewhere, and keys to accept besides those kept.
   std::string signature_file;
+  std::string manifest_file;  // the same of a manifest
   std::vector<std::string> keys;
   VerifyLevel level = VerifyLevel::kNumeric;
   Requirement require = Requirement::kNone;
