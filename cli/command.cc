@@ -14,6 +14,7 @@ std::vector<std::unique_ptr<Command>> AllCommands() {
   commands.push_back(MakeVerifyCommand());
   commands.push_back(MakeInspectCommand());
   commands.push_back(MakeKeysCommand());
+  commands.push_back(MakeUnpackCommand());
   commands.push_back(MakeConvertCommand());
   commands.push_back(MakeChatCommand());
   commands.push_back(MakeEvalCommand());

@@ -56,6 +56,7 @@ constexpr std::array<Topic, 5> kTopics = {{
      "bf16,\n"
      "       q8_0); SentencePiece tokenizer.model\n"
      "write: GGUF v3 (bf16, q8_0)\n"
+     "unpack: tar, zstd and tar.zst, seekable zstd too\n"
      "run:   Mistral 7B (dense) and Mixtral (mixture of experts)\n"},
 }};
 

@@ -15,6 +15,7 @@ std::unique_ptr<Command> MakeTrackerCommand();
 std::unique_ptr<Command> MakeVerifyCommand();
 std::unique_ptr<Command> MakeInspectCommand();
 std::unique_ptr<Command> MakeKeysCommand();
+std::unique_ptr<Command> MakeUnpackCommand();
 std::unique_ptr<Command> MakeCatalogCommand();
 std::unique_ptr<Command> MakeConvertCommand();
 std::unique_ptr<Command> MakeChatCommand();

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cli/commands/archive_flags.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/session_flags.h"
 #include "cli/flows/get_flow.h"
@@ -69,6 +70,7 @@ class GetCommand final : public Command {
                    "also write the .torrent to this file");
     app.add_option("--threads", options_.num_threads,
                    "processors to use (all)");
+    AddArchiveFlags(app, archive_);
     AddSessionFlags(app, session_);
   }
 
@@ -76,6 +78,7 @@ class GetCommand final : public Command {
     if (options_.output_folder.empty()) {
       options_.output_folder = ModelsFolder();
     }
+    ASSIGN_OR_RETURN(options_.archive, ArchiveOptionsOf(archive_));
     options_.output_folder = WithoutTrailingSlashes(options_.output_folder);
     ASSIGN_OR_RETURN(options_.session, SettingsOf(session_, context));
     if (!timeout_.empty()) {
@@ -107,6 +110,7 @@ class GetCommand final : public Command {
   }
 
  private:
+  ArchiveFlags archive_;
   GetOptions options_;
   SessionFlags session_;
   std::string timeout_;

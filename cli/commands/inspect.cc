@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/core.h>
 
+#include "cli/commands/archive_flags.h"
 #include "cli/commands/commands.h"
+#include "cli/flows/archive_flow.h"
 #include "cli/flows/describe.h"
 #include "cli/flows/inspect_checkpoint.h"
 #include "cli/flows/inspect_manifest.h"
@@ -36,8 +38,8 @@ class InspectCommand final : public Command {
  public:
   std::string_view name() const override { return "inspect"; }
   std::string_view summary() const override {
-    return "explain a magnet link, .torrent, checkpoint or manifest, changing "
-           "nothing";
+    return "explain a magnet link, .torrent, checkpoint, manifest or archive, "
+           "changing nothing";
   }
   std::string_view example() const override {
     return "lodestone inspect "
@@ -50,21 +52,28 @@ class InspectCommand final : public Command {
     app.add_option("source", source_,
                    "magnet link, info-hash, name in the catalogue, .torrent "
                    "file or http(s) URL of one; weights file or model folder; "
-                   "a Lodestone manifest")
+                   "a Lodestone manifest; a tar or zstd archive")
         ->required();
     app.add_flag("--magnet", magnet_only_,
                  "print only the link, repaired and without what was dropped");
-    app.add_flag("--files", files_, "list every file of a torrent or manifest");
+    app.add_flag("--files", files_,
+                 "list every file of a torrent, manifest or archive");
     app.add_flag("--tensors", tensors_,
                  "list every tensor of a checkpoint: dtype, shape, offset, "
                  "bytes, file");
     app.add_flag("--allow-local", session_.allow_local,
                  "keep endpoints on private addresses");
+    AddArchiveFlags(app, archive_);
   }
 
   Result<CommandResult> Run(Context& context) override {
     if (MayBeManifest(source_)) {
       return InspectManifest(source_, files_, context);
+    }
+    if (IsArchiveFile(source_)) {
+      ASSIGN_OR_RETURN(const verify::ArchiveOptions options,
+                       ArchiveOptionsOf(archive_));
+      return InspectArchive(source_, options, files_, context);
     }
     if (IsCheckpoint(source_)) {
       return InspectCheckpoint(source_, tensors_, context);
@@ -204,6 +213,7 @@ class InspectCommand final : public Command {
   bool magnet_only_ = false;
   bool files_ = false;
   bool tensors_ = false;
+  ArchiveFlags archive_;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/commands/archive_flags.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/session_flags.h"
 #include "cli/flows/evidence.h"
@@ -129,6 +130,7 @@ class VerifyCommand final : public Command {
         ->check(CLI::IsMember({"cached", "direct"}));
     app.add_option("--threads", options_.num_threads,
                    "processors to use (all)");
+    AddArchiveFlags(app, archive_);
     AddSessionFlags(app, session_);
   }
 
@@ -156,6 +158,7 @@ class VerifyCommand final : public Command {
                                CommandResult result);
   void SayLast(const VerifyReport& report, Output& output) const;
 
+  ArchiveFlags archive_;
   VerifyOptions options_;
   std::vector<std::string> against_;
   std::string level_ = "numeric";
@@ -221,6 +224,7 @@ Result<void> VerifyCommand::ReadFlags(Context& context) {
         .Id("E-USAGE");
   }
   options_.brief = summary_only_;
+  ASSIGN_OR_RETURN(options_.archive, ArchiveOptionsOf(archive_));
   // What is to be fetched is decided by what is on the disk now, and --io
   // direct is asked for to see that.
   options_.hashing.cache = rehash_ || repair_ || io_ == "direct"

@@ -88,6 +88,7 @@ Result<void> Planner::ListWhatIsThere() {
     listed_.push_back({fs::path(options_.path).filename().string(),
                        options_.path, fs::file_size(options_.path, error)});
   }
+  WarnOfLinks(listed_, output_);
   for (const std::string& name : skipped) {
     output_.Warning("NOT_A_FILE",
                     StrCat("\"", EscapeForTerminal(name),

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/flows/archive_flow.h"
 #include "cli/flows/licence.h"
 #include "cli/flows/structure_flow.h"
 #include "verify/base/bytes.h"
@@ -206,6 +207,8 @@ class EarlyCheck {
         answer.need.push_back(need);
         return {};
       }
+      // An archive is judged when all of it is here.
+      if (IsArchiveFile(payload.payload_path)) return {};
       return Refuse(payload, std::move(tables).error());
     }
     auto config = verify::LoadModelConfig(*tables);

@@ -322,6 +322,7 @@ Result<std::optional<CommandResult>> GetRun::CheckExisting(
   verify_options.level =
       options_.raw ? VerifyLevel::kChecksums : VerifyLevel::kNumeric;
   verify_options.num_threads = options_.num_threads;
+  verify_options.archive = options_.archive;
   before_ = PayloadIdentities(metainfo, final_path);
   ASSIGN_OR_RETURN(const VerifyReport report,
                    RunVerify(verify_options, context_));
@@ -424,6 +425,7 @@ Result<void> GetRun::CheckPayload(const p2p::DownloadOutcome& download,
                      return file.pieces_root.has_value();
                    });
   verify_options.num_threads = options_.num_threads;
+  verify_options.archive = options_.archive;
   before_ = PayloadIdentities(download.metainfo, download.payload_path);
   ASSIGN_OR_RETURN(const VerifyReport report,
                    RunVerify(verify_options, context_));

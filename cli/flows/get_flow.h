@@ -11,6 +11,7 @@
 #include "p2p/selection.h"
 #include "p2p/settings.h"
 #include "verify/base/result.h"
+#include "verify/container/archive.h"
 
 namespace cli {
 
@@ -32,6 +33,7 @@ struct GetOptions {
   bool overwrite = false;
   std::string save_torrent;
   size_t num_threads = 0;
+  verify::ArchiveOptions archive;  // if what was fetched is one
 };
 
 verify::Result<CommandResult> RunGet(const GetOptions& options,

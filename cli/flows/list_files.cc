@@ -37,7 +37,10 @@ Result<std::vector<ListedFile>> ListFiles(const std::string& root,
     ListedFile file;
     file.path = it->path().string();
     file.relative = it->path().lexically_relative(root).string();
-    if (!fs::is_regular_file(status)) {
+    std::error_code broken;
+    if (fs::is_symlink(status) && fs::is_regular_file(it->path(), broken)) {
+      file.link_target = fs::read_symlink(it->path(), broken).string();
+    } else if (!fs::is_regular_file(status)) {
       skipped.push_back(file.relative);
       continue;
     }
@@ -54,6 +57,22 @@ Result<std::vector<ListedFile>> ListFiles(const std::string& root,
               return a.relative < b.relative;
             });
   return files;
+}
+
+void WarnOfLinks(const std::vector<ListedFile>& files, Output& output) {
+  constexpr size_t kNamed = 3;
+  size_t count = 0;
+  std::string names;
+  for (const ListedFile& file : files) {
+    if (file.link_target.empty()) continue;
+    if (++count > kNamed) continue;
+    names += StrCat(names.empty() ? "" : ", ", "\"",
+                    EscapeForTerminal(file.relative), "\" leads to \"",
+                    EscapeForTerminal(file.link_target), "\"");
+  }
+  if (count == 0) return;
+  if (count > kNamed) names += StrCat(" and ", count - kNamed, " more");
+  output.Warning("LINKS", StrCat("symbolic links were read through: ", names));
 }
 
 }  // namespace cli

@@ -106,6 +106,13 @@ Result<std::vector<verify::PublishedSum>> HashFolder(
                              "\" is no regular file, and a signature is of "
                              "files"));
   }
+  for (const ListedFile& file : files) {
+    if (file.link_target.empty() || verify::IsOutsideOmsScope(file.relative)) {
+      continue;
+    }
+    return UnfitFiles(StrCat("\"", EscapeForTerminal(file.relative),
+                             "\" is a link, and a signature is of files"));
+  }
   std::erase_if(files, [&](const ListedFile& file) {
     std::error_code ignored;
     return verify::IsOutsideOmsScope(file.relative) ||

@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <string_view>
@@ -161,6 +162,17 @@ Result<void> ScanWeights(const verify::Checkpoint& checkpoint,
                       options.tensor_stats));
   }
   const auto bad_crc = FindBadCrc(checkpoint, pool, context.cancel);
+  const auto& crcs = checkpoint.stored_crcs();
+  const auto unsummed = std::count_if(
+      crcs.begin(), crcs.end(),
+      [](const auto& crc) { return crc.crc32 == 0 && crc.size_bytes > 0; });
+  if (unsummed > 0) {
+    output.Warning("NO_CRC",
+                   fmt::format("{} of {} members of the archive have no "
+                               "checksum: damage in them would not be seen",
+                               unsummed, crcs.size()),
+                   "compare the file with a published sum");
+  }
   if (context.cancel.cancelled()) {
     output.StageEnd("numeric", false, "");
     return verify::Fail(ErrorCode::kCancelled, "interrupted");

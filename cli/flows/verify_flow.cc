@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "cli/flows/archive_flow.h"
 #include "cli/flows/catalog_flow.h"
 #include "cli/flows/evidence.h"
 #include "cli/flows/manifest_check.h"
@@ -37,6 +38,12 @@ bool IsReplaced(const ContentReport& content) {
 // Fills in what structure, numbers and smoke test say.
 Result<void> CheckModel(const VerifyOptions& options, bool partial,
                         Context& context, VerifyReport& report) {
+  if (IsArchiveFile(options.path)) {
+    ASSIGN_OR_RETURN(std::optional<verify::Error> error,
+                     CheckArchive(options.path, options.archive, context));
+    if (!report.error.has_value()) report.error = std::move(error);
+    return {};
+  }
   // Numbers of a copy that differs from what was published say nothing.
   const bool content_ok = !report.content.error.has_value();
   const bool numeric = options.level >= VerifyLevel::kNumeric && content_ok;

@@ -16,6 +16,7 @@
 #include "verify/base/progress.h"
 #include "verify/base/result.h"
 #include "verify/manifest/evidence.h"
+#include "verify/container/archive.h"
 
 namespace cli {
 
@@ -54,6 +55,8 @@ struct VerifyOptions {
   bool brief = false;            // as in ContentOptions
   size_t num_threads = 0;
   HashingOptions hashing;
+  // If it is an archive.
+  verify::ArchiveOptions archive;
   bool cut_pieces_proven = false;  // as ContentOptions has it
 };
 
