@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "inference/model/kv_cache.h"
+#include "inference/model/layer_probe.h"
 #include "inference/model/model_impl.h"
 #include "inference/text/load_tokenizer.h"
 #include "verify/base/text.h"
@@ -17,13 +18,15 @@ using verify::Result;
 using verify::StrCat;
 
 Model::Impl::Impl(verify::Checkpoint opened, verify::ModelConfig model_config,
-                  ModelWeights bound, Tokenizer text, size_t num_threads)
+                  ModelWeights bound, Tokenizer text,
+                  const ModelOptions& options)
     : checkpoint(std::move(opened)),
       config(std::move(model_config)),
       weights(std::move(bound)),
       tokenizer(std::move(text)),
-      pool(num_threads),
-      transformer(config, weights, BestKernels(), pool) {}
+      kernels(options.kernels != nullptr ? *options.kernels : BestKernels()),
+      pool(options.num_threads),
+      transformer(config, weights, kernels, pool) {}
 
 Result<std::unique_ptr<Model>> Model::Load(const std::string& path,
                                            const ModelOptions& options) {
@@ -35,7 +38,7 @@ Result<std::unique_ptr<Model>> Model::Load(const std::string& path,
   ASSIGN_OR_RETURN(auto tokenizer, Tokenizer::Create(pieces));
   return std::unique_ptr<Model>(new Model(std::make_unique<Impl>(
       std::move(checkpoint), std::move(config), std::move(weights),
-      std::move(tokenizer), options.num_threads)));
+      std::move(tokenizer), options)));
 }
 
 Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -48,20 +51,16 @@ std::string Model::weight_type() const {
 }
 uint64_t Model::weight_bytes() const { return impl_->weights.total_bytes; }
 
+std::string_view Model::kernels() const { return impl_->kernels.target; }
+
 Result<std::vector<float>> Model::RunExpert(
     uint64_t layer, uint64_t expert, std::span<const float> hidden) const {
-  const auto& layers = impl_->weights.layers;
-  if (layer >= layers.size() || expert >= layers[layer].experts.size() ||
-      hidden.size() != impl_->config.dim) {
+  if (hidden.size() != impl_->config.dim) {
     return Fail(ErrorCode::kInvalidArgument,
-                StrCat("no expert ", expert, " in layer ", layer,
-                       " for a state of ", hidden.size(), " values"));
+                StrCat("a state of ", hidden.size(), " values, the model has ",
+                       impl_->config.dim));
   }
-  std::vector<float> out(hidden.size());
-  if (!impl_->transformer.RunExpert(layer, expert, hidden, out)) {
-    return Fail(ErrorCode::kLimit, "no memory to run an expert").Id("E-MEMORY");
-  }
-  return out;
+  return LayerProbe(*this).Expert(layer, expert, hidden);
 }
 
 struct Session::Impl {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "inference/text/tokenizer.h"
@@ -19,8 +20,12 @@
 
 namespace inference {
 
+struct Kernels;
+
 struct ModelOptions {
   size_t num_threads = 0;  // 0: all processors
+  // Of RunnableKernels(); null: the best of this CPU. For comparing CPUs.
+  const Kernels* kernels = nullptr;
 };
 
 // What a forward pass shows of itself; called on the thread that runs it.
@@ -58,6 +63,9 @@ class Model {
   // "bf16", "q8_0": what most weights are.
   std::string weight_type() const;
   uint64_t weight_bytes() const;
+  // Which instructions it computes with: "AVX3". Results differ between them
+  // in the last places.
+  std::string_view kernels() const;
 
   // One expert by itself: W2(silu(W1 n) * (W3 n)) with n = RMS(hidden;
   // ffn_norm of the layer). A dense model has expert 0 alone. hidden: [dim].
@@ -67,6 +75,7 @@ class Model {
       uint64_t layer, uint64_t expert, std::span<const float> hidden) const;
 
  private:
+  friend class LayerProbe;
   friend class Session;
   struct Impl;
   explicit Model(std::unique_ptr<Impl> impl);

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a Model holds; shared by model.cc alone and kept out of model.h so that
-// its users do not compile the engine.
+// What a Model holds; shared by model.cc and layer_probe.cc alone and kept out
+// of model.h so that its users do not compile the engine.
 #pragma once
-
-#include <cstddef>
 
 #include "inference/model/model.h"
 #include "inference/model/transformer.h"
 #include "inference/model/weights.h"
+#include "inference/ops/kernels.h"
 #include "inference/text/tokenizer.h"
 #include "verify/base/thread_pool.h"
 #include "verify/checkpoint/checkpoint.h"
@@ -18,12 +17,13 @@ namespace inference {
 // Members in the order in which they depend on each other.
 struct Model::Impl {
   Impl(verify::Checkpoint opened, verify::ModelConfig model_config,
-       ModelWeights bound, Tokenizer text, size_t num_threads);
+       ModelWeights bound, Tokenizer text, const ModelOptions& options);
 
   verify::Checkpoint checkpoint;
   verify::ModelConfig config;
   ModelWeights weights;  // views into checkpoint
   Tokenizer tokenizer;
+  const Kernels& kernels;
   verify::ThreadPool pool;
   Transformer transformer;
 };

@@ -186,28 +186,4 @@ void Transformer::RotateAndStore(size_t l, size_t num_tokens, KvCache& cache) {
   pool_.ParallelFor(num_tokens, kTokenGrain, std::ref(body));
 }
 
-bool Transformer::RunExpert(size_t layer, size_t expert,
-                            std::span<const float> hidden,
-                            std::span<float> out) {
-  CHECK(hidden.size() == config_.dim && out.size() == config_.dim);
-  const LayerWeights& weights = weights_.layers.at(layer);
-  const FfnWeights& ffn = weights.experts.at(expert);
-  const size_t ff_dim = ffn.gate.rows;
-  AlignedBuffer<float> normed;
-  AlignedBuffer<float> gate;
-  AlignedBuffer<float> up;
-  if (!normed.Reserve(config_.dim) || !gate.Reserve(ff_dim) ||
-      !up.Reserve(ff_dim)) {
-    return false;
-  }
-  kernels_.rms_norm(hidden.data(), weights.ffn_norm.data(), config_.dim,
-                    static_cast<float>(config_.norm_eps), normed.data());
-  const MatMulJob in[] = {{&ffn.gate, normed.data(), 1, gate.data(), ff_dim},
-                          {&ffn.up, normed.data(), 1, up.data(), ff_dim}};
-  if (!matmul_.Run(in)) return false;
-  kernels_.silu_multiply(gate.data(), up.data(), ff_dim);
-  const MatMulJob down = {&ffn.down, gate.data(), 1, out.data(), config_.dim};
-  return matmul_.Run({&down, 1});
-}
-
 }  // namespace inference

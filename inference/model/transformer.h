@@ -41,12 +41,6 @@ class Transformer {
                                ForwardObserver* observer,
                                const verify::CancelToken* cancel = nullptr);
 
-  // W2(silu(W1 n) * (W3 n)) of one expert, n = RMS(hidden; ffn_norm of the
-  // layer). hidden, out: [dim]. False if there is no memory.
-  [[nodiscard]] bool RunExpert(size_t layer, size_t expert,
-                               std::span<const float> hidden,
-                               std::span<float> out);
-
  private:
   [[nodiscard]] bool Reserve(size_t num_tokens);
   void Embed(std::span<const TokenId> tokens);
