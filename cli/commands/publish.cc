@@ -11,6 +11,7 @@
 #include "cli/commands/commands.h"
 #include "cli/commands/session_flags.h"
 #include "cli/flows/describe.h"
+#include "cli/flows/fingerprint_flow.h"
 #include "cli/flows/manifest_file.h"
 #include "cli/flows/publish_flow.h"
 #include "cli/flows/publish_manifest.h"
@@ -21,6 +22,7 @@
 #include "cli/state/paths.h"
 #include "cli/state/seen_manifests.h"
 #include "cli/state/torrent_store.h"
+#include "inference/eval/fingerprint_json.h"
 #include "p2p/create_torrent.h"
 #include "verify/base/file.h"
 #include "verify/base/text.h"
@@ -111,6 +113,13 @@ class PublishCommand final : public Command {
         ->needs("--sign");
     app.add_option("--recipe", manifest_.recipe_file,
                    "JSON file that says what the files were converted from");
+    auto* fingerprint = app.add_option(
+        "--fingerprint", fingerprint_file_,
+        "also write what the running model gives to this file, for verify "
+        "--deep (the manifest holds it)");
+    app.add_flag("--no-fingerprint", no_fingerprint_,
+                 "do not run the model for the manifest")
+        ->excludes(fingerprint);
     app.add_option("--threads", options_.num_threads,
                    "processors to use (all)");
   }
@@ -177,6 +186,7 @@ class PublishCommand final : public Command {
       output.Warning("LEFT_OUT", line);
     }
     RETURN_IF_ERROR(CheckOutput(created->torrent));
+    RETURN_IF_ERROR(RunFingerprint(context));
     NewManifest manifest;
     if (!no_manifest_) {
       ASSIGN_OR_RETURN(manifest, MakeManifest(manifest_, *created));
@@ -218,6 +228,7 @@ class PublishCommand final : public Command {
       result.summary["signature"] = signature_;
       result.summary["signer_key"] = manifest_.signer_key;
     }
+    result.summary["fingerprint"] = !manifest_.fingerprint.is_null();
     result.next.push_back("lodestone seed " + ShellQuote(options_.path));
     if (qr_) PrintQr(*created, output);
     output.Print(created->magnet);
@@ -239,6 +250,22 @@ class PublishCommand final : public Command {
       code = QrCode(p2p::FormatMagnet(bare), kMaxQrModules);
     }
     if (code.has_value()) output.Print(*code);
+  }
+
+  // Into the manifest and, if asked, a file of its own.
+  Result<void> RunFingerprint(Context& context) {
+    const bool asked = !fingerprint_file_.empty();
+    if (no_fingerprint_ || (no_manifest_ && !asked)) return {};
+    ASSIGN_OR_RETURN(
+        const auto fingerprint,
+        RecordFingerprint(options_.path,
+                          asked ? FingerprintWish::kAsked
+                                : FingerprintWish::kIfPossible,
+                          options_.num_threads, context));
+    if (!fingerprint.has_value()) return {};
+    manifest_.fingerprint = inference::FingerprintToJson(*fingerprint);
+    if (!asked) return {};
+    return WriteFingerprintFile(*fingerprint, fingerprint_file_, overwrite_);
   }
 
   void NameOutputs() {
@@ -408,6 +435,8 @@ class PublishCommand final : public Command {
   std::string passphrase_file_;
   std::optional<SigningKey> key_;
   std::string signature_;
+  std::string fingerprint_file_;
+  bool no_fingerprint_ = false;
   std::string expires_;
   std::string entry_file_;
   bool qr_ = false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include "cli/commands/commands.h"
 #include "cli/commands/session_flags.h"
 #include "cli/flows/evidence.h"
+#include "cli/flows/fingerprint_flow.h"
 #include "cli/flows/repair_flow.h"
 #include "cli/flows/report_document.h"
 #include "cli/flows/report_file.h"
@@ -86,6 +88,12 @@ class VerifyCommand final : public Command {
                    "how far to go: pieces, checksums, signature, structure, "
                    "numeric, smoke (numeric)")
         ->check(CLI::IsMember(NamesOf(kLevels)));
+    app.add_flag("--deep", deep_,
+                 "also run the model and compare it, layer by layer, with the "
+                 "fingerprint in the publisher's manifest");
+    app.add_option("--fingerprint", fingerprint_file_,
+                   "with --deep: a file that holds the fingerprint")
+        ->needs("--deep");
     app.add_option("--require", require_,
                    "what has to vouch for every file: sha256, v2 (exit code "
                    "10) or signed, by a key that you trust (exit code 7)")
@@ -167,6 +175,8 @@ class VerifyCommand final : public Command {
   bool require_signature_ = false;
   std::vector<std::string> reports_;
   bool summary_only_ = false;
+  bool deep_ = false;
+  std::string fingerprint_file_;
   bool repair_ = false;
   bool rehash_ = false;
   std::string io_ = "cached";
@@ -208,6 +218,7 @@ Result<void> VerifyCommand::ReadFlags(Context& context) {
                             level_)
         .Id("E-USAGE");
   }
+  if (deep_) options_.level = std::max(options_.level, VerifyLevel::kStructure);
   if (options_.strict && options_.level < VerifyLevel::kStructure) {
     return verify::Fail(verify::ErrorCode::kInvalidArgument,
                         "--strict: nothing beside the weights is looked at "
@@ -232,6 +243,11 @@ Result<void> VerifyCommand::ReadFlags(Context& context) {
                                : DigestCache::kUse;
   if (io_ == "direct") options_.hashing.read_mode = verify::ReadMode::kDirect;
   options_.path = WithoutTrailingSlashes(options_.path);
+  if (deep_) {
+    ASSIGN_OR_RETURN(
+        options_.fingerprint,
+        FindFingerprint(options_.path, fingerprint_file_, against_));
+  }
   if (against_.empty() && !repair_) return {};
   ASSIGN_OR_RETURN(settings_, SettingsOf(session_, context));
   if (against_.empty()) return {};
@@ -321,6 +337,9 @@ Result<CommandResult> VerifyCommand::Finish(const VerifyReport& report,
   result.summary["pieces"] = content.num_pieces;
   result.summary["bad_pieces"] = content.bad_pieces;
   result.summary["structure_checked"] = report.structure_checked;
+  if (deep_) {
+    result.summary["fingerprint_checked"] = report.fingerprint_checked;
+  }
   result.summary["warnings"] = report.num_warnings;
   result.summary["side_findings"] = report.num_side_findings;
   result.summary["findings"] = report.findings;

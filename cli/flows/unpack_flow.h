@@ -2,7 +2,7 @@
 // Unpacks a tar or zstd archive: names are judged before anything is written
 // where that costs little, files are made beneath a fresh private folder, and
 // the result gets its name when the last byte was read and checked.
-// docs/decisions/0005-unpack.md. Tested by tests/scripts/unpack.py.
+// docs/decisions/0007-unpack.md. Tested by tests/scripts/unpack.py.
 #pragma once
 
 #include <string>

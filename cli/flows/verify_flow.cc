@@ -9,6 +9,7 @@
 #include "cli/flows/archive_flow.h"
 #include "cli/flows/catalog_flow.h"
 #include "cli/flows/evidence.h"
+#include "cli/flows/fingerprint_flow.h"
 #include "cli/flows/manifest_check.h"
 #include "cli/flows/model_flow.h"
 #include "cli/flows/signatures.h"
@@ -77,6 +78,24 @@ Result<void> CheckModel(const VerifyOptions& options, bool partial,
     if (!smoke) report.error = std::move(smoke).error();
   }
   return {};
+}
+
+// Runs the model and compares it with the published one, unless something is
+// wrong already.
+void CheckDeep(const VerifyOptions& options, Context& context,
+               VerifyReport& report) {
+  if (!options.fingerprint.has_value() || report.error.has_value()) return;
+  if (!report.structure_checked) {
+    report.error = verify::Fail(verify::ErrorCode::kNotFound,
+                                "--deep: there is no whole model here to run")
+                       .Id("E-NO-MODEL")
+                       .error();
+    return;
+  }
+  auto deep = CheckModelFingerprint(options.path, *options.fingerprint,
+                                    options.num_threads, context);
+  report.fingerprint_checked = deep.has_value();
+  if (!deep) report.error = std::move(deep).error();
 }
 
 // The gates that were asked for. A signature that is missing is an error of
@@ -241,6 +260,7 @@ Result<VerifyReport> RunVerify(const VerifyOptions& options, Context& context) {
         content.torrent.has_value() && content.torrent->partial.has_value();
     RETURN_IF_ERROR(CheckModel(options, partial, context, report));
   }
+  CheckDeep(options, context, report);
   if (!report.error.has_value()) {
     report.error = ChangedSince(report.content.hashed);
   }

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/flows/content_check.h"
 #include "cli/state/torrent_store.h"
+#include "inference/eval/fingerprint.h"
 #include "p2p/metainfo.h"
 #include "verify/base/progress.h"
 #include "verify/base/result.h"
@@ -48,6 +49,8 @@ struct VerifyOptions {
   VerifyLevel level = VerifyLevel::kNumeric;
   Requirement require = Requirement::kNone;
   bool strict = false;  // findings beside the weights are findings
+  // Run the model and compare with this; the level is at least kStructure.
+  std::optional<inference::Fingerprint> fingerprint;
   bool fail_on_extra = false;
   bool fail_on_missing = false;  // also what was left out on purpose
   std::string tensor_stats;      // file for statistics, or empty
@@ -64,6 +67,7 @@ struct VerifyReport {
   ContentReport content;
   std::optional<KnownTorrent> torrent;  // what it was checked against
   bool structure_checked = false;       // and found right
+  bool fingerprint_checked = false;     // the same
   size_t num_side_findings = 0;         // as StructureOutcome has it
   size_t num_warnings = 0;              // the same
   // Gates that were asked for and failed, in words.
