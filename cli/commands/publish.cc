@@ -256,12 +256,11 @@ class PublishCommand final : public Command {
   Result<void> RunFingerprint(Context& context) {
     const bool asked = !fingerprint_file_.empty();
     if (no_fingerprint_ || (no_manifest_ && !asked)) return {};
-    ASSIGN_OR_RETURN(
-        const auto fingerprint,
-        RecordFingerprint(options_.path,
-                          asked ? FingerprintWish::kAsked
-                                : FingerprintWish::kIfPossible,
-                          options_.num_threads, context));
+    ASSIGN_OR_RETURN(const auto fingerprint,
+                     RecordFingerprint(options_.path,
+                                       asked ? FingerprintWish::kAsked
+                                             : FingerprintWish::kIfPossible,
+                                       options_.num_threads, context));
     if (!fingerprint.has_value()) return {};
     manifest_.fingerprint = inference::FingerprintToJson(*fingerprint);
     if (!asked) return {};

@@ -86,7 +86,9 @@ Result<void> Planner::ListWhatIsThere() {
   } else {
     std::error_code error;
     listed_.push_back({fs::path(options_.path).filename().string(),
-                       options_.path, fs::file_size(options_.path, error)});
+                       options_.path,
+                       fs::file_size(options_.path, error),
+                       {}});
   }
   WarnOfLinks(listed_, output_);
   for (const std::string& name : skipped) {

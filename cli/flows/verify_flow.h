@@ -16,8 +16,8 @@
 #include "p2p/metainfo.h"
 #include "verify/base/progress.h"
 #include "verify/base/result.h"
-#include "verify/manifest/evidence.h"
 #include "verify/container/archive.h"
+#include "verify/manifest/evidence.h"
 
 namespace cli {
 

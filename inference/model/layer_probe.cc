@@ -248,6 +248,8 @@ std::vector<verify::DType> LayerProbe::Types(TensorRole role,
       if (info != nullptr) types = {info->dtype};
       break;
     }
+    case TensorRole::kOther:
+      break;  // no model that runs has one
   }
   std::sort(types.begin(), types.end());
   types.erase(std::unique(types.begin(), types.end()), types.end());

@@ -55,7 +55,9 @@ def test(box):
             "--threads", "1")
 
     def deep(path):
-        return ("verify", path, "--deep", "--fingerprint", recorded)
+        # The scan of the numbers would find some of the faults before.
+        return ("verify", path, "--level", "structure", "--deep",
+                "--fingerprint", recorded)
 
     def passes(path, what):
         run = box.run(*deep(path), "--json")

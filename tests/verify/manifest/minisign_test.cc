@@ -96,7 +96,7 @@ TEST(MinisignTest, ReadsBothFormsOfAPublicKey) {
     EXPECT_EQ(key->FileText(), kPublic);
   }
   for (const std::string& text :
-       {std::string(), std::string("RWR9"), std::string(kPublic) + "more\n",
+       {std::string(), std::string("RWR9"), StrCat(kPublic, "more\n"),
         Replaced(kShort, "RWR", "RUR"), std::string(kSignature),
         std::string(kSecret), std::string("untrusted comment: x\n")}) {
     ExpectError(MinisignPublicKey::Parse(text), ErrorCode::kCorrupt,
@@ -175,7 +175,7 @@ TEST(MinisignTest, D10RefusesCommentsThatCannotBePrinted) {
 
 TEST(MinisignTest, RefusesAllThatIsNotFourLines) {
   for (const std::string& text :
-       {std::string(), std::string(kPublic), std::string(kSignature) + "x",
+       {std::string(), std::string(kPublic), StrCat(kSignature, "x"),
         Replaced(kSignature, "untrusted", "trusted"),
         Replaced(kSignature, "\ntrusted", "\nuntrusted"),
         Replaced(kSignature, "RUR", "RXR"), Replaced(kSignature, "=\n", "\n"),

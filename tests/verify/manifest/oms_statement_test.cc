@@ -18,6 +18,7 @@ namespace {
 
 using tests::ExpectError;
 using tests::OmsStatementParts;
+using tests::SetOmsRoot;
 
 Result<OmsStatement> Parsed(const Json& statement) {
   const std::string text = statement.dump();
