@@ -54,9 +54,10 @@ Secret TakeText(std::string& text) {
 }
 
 Result<Secret> Ask(const std::string& question, Context& context) {
+  // First: whoever sees the question may type at once.
+  const Unseen unseen;
   std::fprintf(stderr, "%s: ", question.c_str());
   std::fflush(stderr);
-  const Unseen unseen;
   bool ended = false;
   ASSIGN_OR_RETURN(std::string line, ReadAnswer(context.cancel, ended));
   return TakeText(line);

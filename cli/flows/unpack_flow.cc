@@ -40,6 +40,8 @@ using verify::Result;
 using verify::StrCat;
 
 constexpr size_t kBufferBytes = 1u << 20;
+// Compressed: so little is read twice, to judge all names before any is made.
+constexpr uint64_t kLookAheadBytes = 4u << 20;
 // How often the free space is looked at, and how much of it is left alone.
 constexpr uint64_t kSpaceStep = 256u << 20;
 constexpr uint64_t kSpaceReserve = 64u << 20;
@@ -329,7 +331,8 @@ Result<CommandResult> Unpacker::Run() {
   }
   output_.StageBegin("unpack");
   const auto unpacked = [&]() -> Result<void> {
-    if (archive.can_look_ahead()) {
+    if (archive.can_look_ahead() ||
+        (archive.is_tar() && file.size() <= kLookAheadBytes)) {
       RETURN_IF_ERROR(LookAhead());
     } else {
       // At least what the first frame says of itself.

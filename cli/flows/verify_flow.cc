@@ -252,8 +252,12 @@ Result<VerifyReport> RunVerify(const VerifyOptions& options, Context& context) {
         TryUnconfirmedSums(*entry, options.path, report.content, context));
   }
   // Wrong bytes are the thing to say; a signature that is no good comes next.
+  // A link in place of a signed file explains what else is missing.
   report.error = report.content.error;
-  if (!report.error.has_value()) report.error = signatures.error;
+  if (signatures.error.has_value() &&
+      (!report.error.has_value() || signatures.error->id == "E-SYMLINK")) {
+    report.error = signatures.error;
+  }
   if (!report.error.has_value()) report.error = manifest.error;
   if (options.level >= VerifyLevel::kStructure) {
     const bool partial =

@@ -145,7 +145,7 @@ def test_refused(box, file):
     signed()
     replaced(signature, "version 3", "\x1b[2J\x1b]0;x\x07")
     run = verify(box, file, "--key", public, code=7, id="E-MINISIG")
-    contains(run.error["message"], "\\x1B", "the escaped comment")
+    contains(run.error["message"], "\\x1b", "the escaped comment")
     signed()
     replaced(signature, "^trusted comment: ", "untrusted comment: ")
     verify(box, file, "--key", public, code=7, id="E-MINISIG")

@@ -88,7 +88,7 @@ def of_a_torrent(box, origin):
     copy = box.path("copy", "model")
     shutil.copytree(origin, copy)
     torrent = box.path("model.torrent")
-    box.run("publish", origin, "--piece-size", "64K", "--format", "hybrid",
+    box.run("publish", origin, "--piece-size", "64KiB", "--format", "hybrid",
             "--output", torrent)
     rest(copy)
     verify = ("verify", copy, "--level", "checksums", "--against", torrent,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The same model in any layout has the same fingerprint; a model that is
 // another in any part has not, and the part is named.
+// Long because: each fault is a test of its own, against one kind of model.
 #include "inference/eval/fingerprint.h"
 
 #include <gtest/gtest.h>

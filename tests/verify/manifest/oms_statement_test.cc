@@ -80,12 +80,10 @@ TEST(OmsStatementTest, D5RefusesAnotherTypeOrPredicate) {
       "predicateType");
   ExpectRefused([](Json& s) { s["predicate"]["more"] = 1; }, "more");
   ExpectRefused([](Json& s) { s["more"] = 1; }, "more");
-  ExpectRefused(
-      [](Json& s) {
-        s.erase("predicate");
-        s["predicate"] = "x";
-      },
-      "predicate");
+  Json statement = OmsStatementParts();
+  statement["predicate"] = "x";
+  ExpectError(Parsed(statement), ErrorCode::kUntrusted, "predicate",
+              "E-OMS-STATEMENT");
 }
 
 TEST(OmsStatementTest, D5RefusesAllButOneSubject) {
