@@ -27,7 +27,7 @@ struct CreateOptions {
   std::string comment;
   bool is_private = false;
   std::optional<int64_t> creation_date;  // seconds; none as a rule
-  bool want_sha256 = false;  // of every file, in the same read
+  bool want_sha256 = false;              // of every file, in the same read
   size_t num_threads = 0;
 };
 

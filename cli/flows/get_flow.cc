@@ -418,12 +418,11 @@ Result<void> GetRun::CheckPayload(const p2p::DownloadOutcome& download,
   // Who asks for the bytes alone has them: each v1 piece passed its hash before
   // it was written. v2 roots are taken over the files as they are on disk.
   verify_options.pieces_proven =
-      options_.raw &&
-      std::none_of(download.metainfo.files.begin(),
-                   download.metainfo.files.end(),
-                   [](const p2p::MetainfoFile& file) {
-                     return file.pieces_root.has_value();
-                   });
+      options_.raw && std::none_of(download.metainfo.files.begin(),
+                                   download.metainfo.files.end(),
+                                   [](const p2p::MetainfoFile& file) {
+                                     return file.pieces_root.has_value();
+                                   });
   verify_options.num_threads = options_.num_threads;
   verify_options.archive = options_.archive;
   before_ = PayloadIdentities(download.metainfo, download.payload_path);

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 
-GROUPS = {"A": 21, "B": 12, "E": 7, "F": 17, "G": 9}
+GROUPS = {"A": 21, "B": 12, "C": 21, "D": 14, "E": 7, "F": 17, "G": 9}
 ROW = re.compile(r"^\| ([A-G]\d+) \| ([^|]+) \| ([^|]+) \|$", re.M)
 TEST = re.compile(r"((?://[^\n]*\n)*)\s*TEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\)")
 

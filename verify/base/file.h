@@ -71,8 +71,7 @@ class MemorySource final : public ByteSource {
 
   std::string_view name() const override { return name_; }
   uint64_t size() const override { return bytes_.size(); }
-  Result<void> ReadAt(uint64_t offset,
-                      std::span<std::byte> out) const override;
+  Result<void> ReadAt(uint64_t offset, std::span<std::byte> out) const override;
 
  private:
   ByteSpan bytes_;
@@ -90,8 +89,7 @@ class ReadOnlyFile final : public ByteSource {
 
   std::string_view name() const override { return path_; }
   uint64_t size() const override { return identity_.size_bytes; }
-  Result<void> ReadAt(uint64_t offset,
-                      std::span<std::byte> out) const override;
+  Result<void> ReadAt(uint64_t offset, std::span<std::byte> out) const override;
 
   int fd() const { return fd_.get(); }
   // As it was when the file was opened.
@@ -123,8 +121,7 @@ class MappedFile final : public ByteSource {
 
   std::string_view name() const override { return path_; }
   uint64_t size() const override { return bytes_.size(); }
-  Result<void> ReadAt(uint64_t offset,
-                      std::span<std::byte> out) const override;
+  Result<void> ReadAt(uint64_t offset, std::span<std::byte> out) const override;
 
   // Valid while this object lives.
   ByteSpan bytes() const { return bytes_; }

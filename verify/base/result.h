@@ -168,20 +168,20 @@ class [[nodiscard]] Result<void> {
 #define LODESTONE_CONCAT_INNER(a, b) a##b
 #define LODESTONE_CONCAT(a, b) LODESTONE_CONCAT_INNER(a, b)
 
-#define RETURN_IF_ERROR(expression)                               \
-  do {                                                            \
-    if (auto lodestone_result = (expression); !lodestone_result) { \
+#define RETURN_IF_ERROR(expression)                                     \
+  do {                                                                  \
+    if (auto lodestone_result = (expression); !lodestone_result) {      \
       return ::verify::Unexpected(std::move(lodestone_result).error()); \
-    }                                                             \
+    }                                                                   \
   } while (false)
 
 // ASSIGN_OR_RETURN(auto x, F()): declares or assigns x, or returns the error.
-#define ASSIGN_OR_RETURN(declaration, expression) \
+#define ASSIGN_OR_RETURN(declaration, expression)                      \
   ASSIGN_OR_RETURN_IMPL(LODESTONE_CONCAT(lodestone_result_, __LINE__), \
                         declaration, expression)
-#define ASSIGN_OR_RETURN_IMPL(result, declaration, expression)  \
-  auto result = (expression);                                   \
-  if (!result) {                                                \
-    return ::verify::Unexpected(std::move(result).error());     \
-  }                                                             \
+#define ASSIGN_OR_RETURN_IMPL(result, declaration, expression) \
+  auto result = (expression);                                  \
+  if (!result) {                                               \
+    return ::verify::Unexpected(std::move(result).error());    \
+  }                                                            \
   declaration = std::move(result).value()

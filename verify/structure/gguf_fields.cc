@@ -33,9 +33,9 @@ Result<std::optional<uint64_t>> OptionalUnsigned(const GgufFile& gguf,
                        StrCat("\"", key, "\" is not a whole number"));
   }
   const auto* const family = gguf.String("general.architecture");
-  const auto num_layers =
-      family == nullptr ? std::nullopt
-                        : gguf.Unsigned(StrCat(*family, ".block_count"));
+  const auto num_layers = family == nullptr
+                              ? std::nullopt
+                              : gguf.Unsigned(StrCat(*family, ".block_count"));
   if (num_layers.has_value() && list->size() != *num_layers) {
     return ConfigError(ErrorCode::kCorrupt,
                        StrCat("\"", key, "\" lists ", list->size(),

@@ -90,9 +90,7 @@ struct FloatElement {
   static constexpr size_t kBytes = 4;
   static constexpr int32_t kMagnitude = 0x7FFF'FFFF;
   static constexpr DType kDType = DType::kF32;
-  static HWY_INLINE VI Load(const std::byte* at) {
-    return LoadBytes(DI(), at);
-  }
+  static HWY_INLINE VI Load(const std::byte* at) { return LoadBytes(DI(), at); }
   static HWY_INLINE VF Number(VI bits, VI /*magnitude*/) {
     return hn::BitCast(DF(), bits);
   }
