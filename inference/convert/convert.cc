@@ -152,12 +152,15 @@ PlannedTensor PlanTensor(const Checkpoint& checkpoint,
   return planned;
 }
 
-Result<void> CheckVocabulary(const TokenizerModel& tokenizer,
+Result<void> CheckVocabulary(const Checkpoint& checkpoint,
+                             const TokenizerModel& tokenizer,
                              const ModelConfig& config, Plan& plan) {
   const uint64_t num_pieces = tokenizer.pieces.size();
   if (num_pieces > config.vocab_size) {
     return Fail(ErrorCode::kCorrupt,
-                StrCat("the tokenizer has ", num_pieces,
+                StrCat("\"",
+                       verify::EscapeForTerminal(checkpoint.files().front()),
+                       "\": the tokenizer has ", num_pieces,
                        " pieces, the model only ", config.vocab_size,
                        " rows of embedding"))
         .Id("E-TOKENIZER")
@@ -183,7 +186,7 @@ Result<void> CheckVocabulary(const TokenizerModel& tokenizer,
 Result<Plan> MakePlan(const Checkpoint& checkpoint, const ModelConfig& config,
                       const TokenizerModel& tokenizer, DType to) {
   Plan plan;
-  RETURN_IF_ERROR(CheckVocabulary(tokenizer, config, plan));
+  RETURN_IF_ERROR(CheckVocabulary(checkpoint, tokenizer, config, plan));
   std::string name = verify::Describe(config);
   if (checkpoint.gguf() != nullptr) {
     const std::string* given = checkpoint.gguf()->String("general.name");

@@ -292,9 +292,10 @@ def tokenizer_model_cases():
 
     yield case("empty", b"")
     yield case("zeros", b"\0" * 100)
-    yield case("html", b"<!doctype html><html>")
+    yield case("html", b"<!doctype html><html>", "E-HTML")
     yield case("pickle", b"\x80\x02cposix\nsystem\n.")
-    yield case("lfs-pointer", b"version https://git-lfs.github.com/spec/v1\n")
+    yield case("lfs-pointer", b"version https://git-lfs.github.com/spec/v1\n",
+               "E-LFS-POINTER")
     yield case("cut", good[:-1])
     yield case("varint-11-bytes", b"\xff" * 11 + good)
     yield case("length-2-63", b"\x0a" + varint(2 ** 63) + b"x")

@@ -15,10 +15,11 @@ namespace {
 
 constexpr uint64_t kLengthBytes = 8;
 constexpr int kMaxDepth = 8;
-// A tensor takes eight; what a hostile header can make of memory is bounded.
-constexpr uint64_t kMaxValues = 1u << 20;
-// A tensor of an index takes one.
-constexpr uint64_t kMaxIndexValues = 1u << 19;
+// A tensor takes eight; what a hostile header can make of memory
+// and time is bounded; releases have some thousands in a file.
+constexpr uint64_t kMaxValues = 1u << 19;
+// A tensor of an index takes one; the largest release has 92,000.
+constexpr uint64_t kMaxIndexValues = 1u << 18;
 constexpr std::string_view kMetadataKey = "__metadata__";
 
 Unexpected Refuse(std::string_view what, uint64_t offset = kLengthBytes) {
