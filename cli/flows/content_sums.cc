@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "verify/base/text.h"
+#include "verify/manifest/oms_statement.h"
 
 namespace cli {
 namespace {
@@ -42,13 +43,6 @@ void TakeVerdict(verify::EvidenceVerdict found, FileVerdict& verdict) {
   verdict.source = std::move(found.source);
   verdict.expected = std::move(found.expected);
   report.detail = std::move(found.detail);
-}
-
-// What git keeps at the top of a folder is not a part of a signed model either
-// (the OMS rules name these four).
-bool IsOutsideOfSignatures(std::string_view name) {
-  return name == ".gitignore" || name == ".gitattributes" ||
-         name.starts_with(".git/") || name.starts_with(".github/");
 }
 
 class Coverage {
@@ -118,7 +112,8 @@ void Coverage::JudgeSigned(const Evidence& evidence) {
                                    [&](const verify::Statement& statement) {
                                      return statement.evidence == &evidence;
                                    });
-    if (named || own_.contains(name) || IsOutsideOfSignatures(name)) continue;
+    if (named || own_.contains(name) || verify::IsOutsideOmsScope(name))
+      continue;
     const bool left_out = LeavesOut(evidence, name);
     if (left_out ? !verify::IsReadByModels(name) : !evidence.exhaustive) {
       continue;
