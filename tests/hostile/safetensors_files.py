@@ -272,8 +272,10 @@ def index_cases():
     yield case("not-json", b"<html>", "*")
     yield case("list", b"[]")
     yield case("depth-1e5", b"[" * 100000, "*")
+    yield case("tensors-180000", {"weight_map": {
+        f"model.layers.{i}.weight": one for i in range(180000)}})
     yield case("tensors-400000", {"weight_map": {
-        f"model.layers.{i}.weight": one for i in range(400000)}})
+        f"model.layers.{i}.weight": one for i in range(400000)}}, "limit")
     yield case("shards-1e5", {"weight_map": {
         f"t{i}": f"m{i}.safetensors" for i in range(100000)}}, "*")
     yield case("shard-is-pickle", index, "E-CONTENT", shards={

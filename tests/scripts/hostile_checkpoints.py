@@ -31,7 +31,7 @@ import pickles  # noqa: E402
 MIB = 1 << 20
 MAX_GROWTH = 256 * MIB
 MAX_DATA = 400 * MIB    # of the address space that can be written
-MAX_CPU_S = 2.0 * 1.5  # for builds without optimisation, busy machines
+MAX_CPU_S = 2.0
 MAX_WALL_S = 120.0      # a machine that does much else
 LEAST_CASES = 200
 

@@ -26,7 +26,6 @@ using GgufValue =
                  std::vector<float>, std::vector<bool>,
                  std::vector<std::string>>;
 
-inline constexpr uint64_t kMaxGgufMetadataBytes = 512u << 20;
 inline constexpr uint64_t kMaxGgufStringBytes = 16u << 20;
 inline constexpr uint64_t kMaxGgufKeyBytes = 65535;
 inline constexpr uint64_t kMaxGgufKeys = 65536;

@@ -18,7 +18,7 @@ constexpr int kMaxDepth = 8;
 // A tensor takes eight; what a hostile header can make of memory
 // and time is bounded; releases have some thousands in a file.
 constexpr uint64_t kMaxValues = 1u << 19;
-// A tensor of an index takes one; the largest release has 92,000.
+// A tensor of an index takes one; the largest releases have over 90,000.
 constexpr uint64_t kMaxIndexValues = 1u << 18;
 constexpr std::string_view kMetadataKey = "__metadata__";
 
