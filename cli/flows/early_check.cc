@@ -17,7 +17,7 @@
 #include "verify/base/file.h"
 #include "verify/base/text.h"
 #include "verify/checkpoint/checkpoint.h"
-#include "verify/checkpoint/safetensors_reader.h"
+#include "verify/checkpoint/safetensors_index.h"
 #include "verify/structure/model_config.h"
 #include "verify/structure/structure_check.h"
 

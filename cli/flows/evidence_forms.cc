@@ -8,7 +8,7 @@
 #include "cli/flows/list_files.h"
 #include "verify/base/file.h"
 #include "verify/base/text.h"
-#include "verify/checkpoint/safetensors_reader.h"
+#include "verify/checkpoint/safetensors_index.h"
 #include "verify/digest/hash_engine.h"
 #include "verify/manifest/hub_metadata.h"
 #include "verify/manifest/published_sums.h"

@@ -18,7 +18,7 @@
 #include "verify/base/text.h"
 #include "verify/base/thread_pool.h"
 #include "verify/checkpoint/checkpoint.h"
-#include "verify/checkpoint/safetensors_reader.h"
+#include "verify/checkpoint/safetensors_index.h"
 #include "verify/container/crc32.h"
 #include "verify/structure/model_config.h"
 #include "verify/structure/part_kind.h"

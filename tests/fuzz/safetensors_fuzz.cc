@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "verify/checkpoint/safetensors_index.h"
 #include "verify/checkpoint/safetensors_reader.h"
 
 // The tensors of an accepted file tile its data; the same bytes as an index

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "verify/base/json.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -8,6 +9,21 @@
 #include "verify/base/text.h"
 
 namespace verify {
+namespace {
+
+std::string TooManyValues(const JsonLimits& limits) {
+  return StrCat("JSON: more than ", limits.max_values, " values");
+}
+
+}  // namespace
+
+Error DuplicateJsonKey(std::string_view name) {
+  return Fail(ErrorCode::kCorrupt,
+              StrCat("JSON: key \"", EscapeForTerminal(name),
+                     "\" stands twice in one object"))
+      .Id("E-JSON-DUPLICATE")
+      .error();
+}
 
 bool JsonBuilder::end_object() {
   keys_.pop_back();
@@ -16,11 +32,7 @@ bool JsonBuilder::end_object() {
 
 bool JsonBuilder::key(string_t& name) {
   if (!keys_.back().insert(name).second) {
-    error_ = Fail(ErrorCode::kCorrupt,
-                  StrCat("JSON: key \"", EscapeForTerminal(name),
-                         "\" stands twice in one object"))
-                 .Id("E-JSON-DUPLICATE")
-                 .error();
+    error_ = DuplicateJsonKey(name);
     return false;
   }
   key_ = std::move(name);
@@ -56,7 +68,7 @@ bool JsonBuilder::Open(Json container) {
 // other element before it is closed.
 Json* JsonBuilder::Insert(Json value) {
   if (++num_values_ > limits_.max_values) {
-    Limit(StrCat("JSON: more than ", limits_.max_values, " values"));
+    Limit(TooManyValues(limits_));
     return nullptr;
   }
   if (stack_.empty()) {
@@ -71,12 +83,32 @@ Json* JsonBuilder::Insert(Json value) {
   return &(parent[key_] = std::move(value));
 }
 
-Result<Json> ParseJson(std::string_view text, const JsonLimits& limits) {
+Result<void> CheckJsonLimits(std::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.max_bytes) {
     return Fail(ErrorCode::kLimit,
                 StrCat("JSON: ", text.size(), " bytes, at most ",
                        limits.max_bytes, " are read"));
   }
+  // Each comma outside of a text is followed by a value of its own.
+  uint64_t num_values = 1;
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == ',' && ++num_values > limits.max_values) {
+      return Fail(ErrorCode::kLimit, TooManyValues(limits)).At(at);
+    }
+    if (text[at] != '"') continue;
+    const size_t begin = ++at;
+    while (at < text.size() && text[at] != '"') at += text[at] == '\\' ? 2 : 1;
+    if (std::min(at, text.size()) - begin > limits.max_text_bytes) {
+      return Fail(ErrorCode::kLimit, StrCat("JSON: a text of more than ",
+                                            limits.max_text_bytes, " bytes"))
+          .At(begin - 1);
+    }
+  }
+  return {};
+}
+
+Result<Json> ParseJson(std::string_view text, const JsonLimits& limits) {
+  RETURN_IF_ERROR(CheckJsonLimits(text, limits));
   JsonBuilder builder(limits);
   try {
     if (!Json::sax_parse(text.begin(), text.end(), &builder)) {

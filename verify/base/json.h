@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -20,7 +21,14 @@ struct JsonLimits {
   int max_depth = 16;
   // Values of any kind, keys not counted.
   uint64_t max_values = 4u << 20;
+  // Of a key or a text, as it is written: with its escapes.
+  size_t max_text_bytes = std::numeric_limits<size_t>::max();
 };
+
+// A quick look, before anything is built: more bytes, certainly more values,
+// or a longer text than `limits` allow is kLimit. It says nothing of whether
+// `text` is JSON. ParseJson begins with it.
+Result<void> CheckJsonLimits(std::string_view text, const JsonLimits& limits);
 
 // Parses exactly one JSON value. Refused: bytes past it, invalid UTF-8,
 // comments, and an object with the same key twice (after its escapes are

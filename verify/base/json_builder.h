@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_set>
 #include <vector>
 
@@ -14,8 +15,12 @@
 
 namespace verify {
 
+// What is said of an object with the same key twice: kCorrupt, id
+// E-JSON-DUPLICATE.
+Error DuplicateJsonKey(std::string_view name);
+
 // The parser itself keeps the last of two equal keys and has no limits.
-// `limits` must outlive it; max_bytes is the caller's to look at.
+// `limits` must outlive it; CheckJsonLimits is the caller's to call.
 class JsonBuilder final : public nlohmann::json_sax<Json> {
  public:
   explicit JsonBuilder(const JsonLimits& limits) : limits_(limits) {}

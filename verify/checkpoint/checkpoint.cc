@@ -8,7 +8,7 @@
 
 #include "verify/base/bytes.h"
 #include "verify/base/text.h"
-#include "verify/checkpoint/safetensors_reader.h"
+#include "verify/checkpoint/safetensors_index.h"
 #include "verify/checkpoint/torch_reader.h"
 
 namespace verify {

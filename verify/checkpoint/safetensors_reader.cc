@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <optional>
-#include <set>
 
 #include "verify/base/bytes.h"
 #include "verify/base/json.h"
@@ -18,8 +17,6 @@ constexpr int kMaxDepth = 8;
 // A tensor takes eight; what a hostile header can make of memory
 // and time is bounded; releases have some thousands in a file.
 constexpr uint64_t kMaxValues = 1u << 19;
-// A tensor of an index takes one; the largest releases have over 90,000.
-constexpr uint64_t kMaxIndexValues = 1u << 18;
 constexpr std::string_view kMetadataKey = "__metadata__";
 
 Unexpected Refuse(std::string_view what, uint64_t offset = kLengthBytes) {
@@ -31,11 +28,6 @@ Unexpected Refuse(std::string_view what, uint64_t offset = kLengthBytes) {
 Unexpected RefuseTensor(std::string_view name, std::string_view what) {
   return Refuse(
       StrCat("tensor \"", EscapeForTerminal(name, 128), "\": ", what));
-}
-
-Unexpected RefuseIndex(std::string_view what) {
-  return Fail(ErrorCode::kCorrupt, StrCat("safetensors index: ", what))
-      .Id("E-SAFETENSORS-INDEX");
 }
 
 struct NamedDType {
@@ -161,19 +153,13 @@ Result<std::string> ReadHeaderText(const ByteSource& file) {
   return text;
 }
 
-Result<Json> ParseObject(std::string_view text, uint64_t max_bytes,
-                         uint64_t max_values, uint64_t offset) {
-  JsonLimits limits;
-  limits.max_bytes = static_cast<size_t>(max_bytes);
-  limits.max_depth = kMaxDepth;
-  limits.max_values = max_values;
+Result<Json> ParseHeader(std::string_view text) {
+  const JsonLimits limits{kMaxSafetensorsHeaderBytes, kMaxDepth, kMaxValues};
   auto parsed = ParseJson(text, limits);
-  if (!parsed) {
-    Error error = std::move(parsed).error();
-    if (error.offset.has_value()) *error.offset += offset;
-    return Unexpected(std::move(error));
-  }
-  return std::move(parsed).value();
+  if (parsed) return parsed;
+  Error error = std::move(parsed).error();
+  if (error.offset.has_value()) *error.offset += kLengthBytes;
+  return WithContext(std::move(error), "safetensors header");
 }
 
 }  // namespace
@@ -189,17 +175,13 @@ Result<SafetensorsFile> ReadSafetensors(const ByteSource& file) {
     }
   }
   ASSIGN_OR_RETURN(const std::string text, ReadHeaderText(file));
-  auto parsed =
-      ParseObject(text, kMaxSafetensorsHeaderBytes, kMaxValues, kLengthBytes);
-  if (!parsed) {
-    return WithContext(std::move(parsed).error(), "safetensors header");
-  }
-  if (!parsed->is_object()) return Refuse("the header is no object");
+  ASSIGN_OR_RETURN(const Json parsed, ParseHeader(text));
+  if (!parsed.is_object()) return Refuse("the header is no object");
   result.data_offset = kLengthBytes + header_bytes;
   const uint64_t data_bytes = file.size() - result.data_offset;
 
   std::vector<TensorInfo> tensors;
-  for (const auto& [name, value] : parsed->items()) {
+  for (const auto& [name, value] : parsed.items()) {
     if (name == kMetadataKey) {
       if (!value.is_object()) return Refuse("\"__metadata__\" is no object");
       for (const auto& [key, entry] : value.items()) {
@@ -243,107 +225,6 @@ Result<SafetensorsFile> ReadSafetensors(const ByteSource& file) {
                   result.data_offset + end);
   }
   return result;
-}
-
-namespace {
-
-// A name that stays in its folder and can be read on a terminal.
-bool IsPlainFileName(std::string_view name) {
-  if (name.empty() || name.size() > 255 || name.front() == '.') return false;
-  return std::all_of(name.begin(), name.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte > 0x20 && byte < 0x7f && c != '/' && c != '\\';
-  });
-}
-
-}  // namespace
-
-Result<SafetensorsIndex> ParseSafetensorsIndex(std::string_view text) {
-  auto parsed =
-      ParseObject(text, kMaxSafetensorsIndexBytes, kMaxIndexValues, 0);
-  if (!parsed) {
-    return WithContext(std::move(parsed).error(), "safetensors index");
-  }
-  const Json& root = *parsed;
-  const auto map = root.is_object() ? root.find("weight_map") : root.end();
-  if (!root.is_object() || map == root.end() || !map->is_object() ||
-      map->empty()) {
-    return RefuseIndex("there is no \"weight_map\" of tensors");
-  }
-  SafetensorsIndex index;
-  std::set<std::string> names;
-  for (const auto& [tensor, value] : map->items()) {
-    if (!value.is_string() ||
-        !IsPlainFileName(value.get_ref<const std::string&>())) {
-      return RefuseIndex(StrCat(
-          "tensor \"", EscapeForTerminal(tensor, 128), "\" is in ",
-          EscapeForTerminal(
-              value.dump(-1, ' ', true, Json::error_handler_t::replace), 128),
-          ", which is no plain file name"));
-    }
-    names.insert(value.get<std::string>());
-  }
-  if (names.size() > kMaxSafetensorsShards) {
-    return Fail(ErrorCode::kLimit,
-                StrCat("safetensors index: ", names.size(), " shards, at most ",
-                       kMaxSafetensorsShards));
-  }
-  index.shards.assign(names.begin(), names.end());
-  for (const auto& [tensor, value] : map->items()) {
-    const auto it = std::lower_bound(index.shards.begin(), index.shards.end(),
-                                     value.get_ref<const std::string&>());
-    index.weight_map.emplace_back(
-        tensor, static_cast<uint32_t>(it - index.shards.begin()));
-  }
-  const auto metadata = root.find("metadata");
-  if (metadata != root.end()) {
-    if (!metadata->is_object()) return RefuseIndex("\"metadata\" is no object");
-    const auto total = metadata->find("total_size");
-    if (total != metadata->end()) {
-      index.total_size = AsUnsigned(*total);
-      if (!index.total_size.has_value()) {
-        return RefuseIndex("\"total_size\" is no plain whole number");
-      }
-    }
-  }
-  return index;
-}
-
-Result<TensorTable> JoinShards(const SafetensorsIndex& index,
-                               const std::vector<SafetensorsFile>& shards,
-                               const std::vector<uint64_t>& sizes) {
-  CHECK(shards.size() == index.shards.size() && sizes.size() == shards.size());
-  TensorTable table;
-  uint64_t total = 0;
-  for (size_t i = 0; i < shards.size(); ++i) {
-    for (TensorInfo tensor : shards[i].tensors.tensors()) {
-      const auto listed = std::lower_bound(
-          index.weight_map.begin(), index.weight_map.end(), tensor.name,
-          [](const auto& entry, const std::string& name) {
-            return entry.first < name;
-          });
-      if (listed == index.weight_map.end() || listed->first != tensor.name ||
-          listed->second != i) {
-        return RefuseIndex(StrCat(
-            "tensor \"", EscapeForTerminal(tensor.name, 128), "\" is in \"",
-            index.shards[i], "\", but the index does not say so"));
-      }
-      tensor.file_index = static_cast<uint32_t>(i);
-      total += tensor.size_bytes;  // fits: each is part of a file
-      RETURN_IF_ERROR(table.Add(std::move(tensor), sizes[i]));
-    }
-  }
-  for (const auto& [name, shard] : index.weight_map) {
-    if (table.Find(name) == nullptr) {
-      return RefuseIndex(StrCat("tensor \"", EscapeForTerminal(name, 128),
-                                "\" is not in \"", index.shards[shard], "\""));
-    }
-  }
-  if (index.total_size.has_value() && *index.total_size != total) {
-    return RefuseIndex(StrCat("\"total_size\" is ", *index.total_size,
-                              ", the tensors take ", total));
-  }
-  return table;
 }
 
 }  // namespace verify

@@ -6,9 +6,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,12 +19,6 @@ namespace verify {
 // The format allows 100 MB, which no tensors need; read as a value, so long a
 // header would take several times that.
 inline constexpr uint64_t kMaxSafetensorsHeaderBytes = 32u << 20;
-inline constexpr uint64_t kMaxSafetensorsIndexBytes = 32u << 20;
-inline constexpr size_t kMaxSafetensorsShards = 10'000;
-
-// The id of the error, kNotFound, for a shard that an index names and that is
-// not there: a copy that is no copy, unless only a part was wanted.
-inline constexpr std::string_view kShardMissing = "E-SHARD-MISSING";
 
 struct SafetensorsFile {
   uint64_t data_offset = 0;
@@ -39,26 +31,5 @@ struct SafetensorsFile {
 // Errors: kCorrupt (a rule broken; id E-SAFETENSORS), kUnsupported (a dtype
 //         that is not computed with), kLimit.
 Result<SafetensorsFile> ReadSafetensors(const ByteSource& file);
-
-struct SafetensorsIndex {
-  // Plain file names, sorted, each once.
-  std::vector<std::string> shards;
-  // Tensor name and index into `shards`, sorted by name.
-  std::vector<std::pair<std::string, uint32_t>> weight_map;
-  // Bytes of all tensors, if the index says.
-  std::optional<uint64_t> total_size;
-};
-
-// Parses model.safetensors.index.json. Errors: kCorrupt (id
-// E-SAFETENSORS-INDEX: not such a file, or a shard that is not a plain file
-// name), kLimit.
-Result<SafetensorsIndex> ParseSafetensorsIndex(std::string_view text);
-
-// One table over all shards: file_index i is `shards[i]` of the index.
-// `shards` and `sizes` stand in that order. kCorrupt if a tensor is in the
-// index and not in its shard, or the other way round, or the total differs.
-Result<TensorTable> JoinShards(const SafetensorsIndex& index,
-                               const std::vector<SafetensorsFile>& shards,
-                               const std::vector<uint64_t>& sizes);
 
 }  // namespace verify

@@ -20,6 +20,11 @@ constexpr size_t kMaxCharsmapBytes = 1u << 20;
 // Everything but vocabulary, merges and added tokens: small in every file.
 constexpr JsonLimits kRestLimits{kMaxTokenizerJsonBytes, 24, 1u << 16};
 constexpr JsonLimits kItemLimits{kMaxTokenizerJsonBytes, 2, 32};
+// A merge is a text, or a list of two; the longest text is a map of characters.
+constexpr JsonLimits kFileLimits{
+    kMaxTokenizerJsonBytes, 24,
+    kMaxJsonTokens + 3 * kMaxJsonMerges + 32 * kMaxAddedTokens + (1u << 16),
+    2 * kMaxCharsmapBytes};
 
 Unexpected Corrupt(std::string_view what) {
   return TokenizerError(ErrorCode::kCorrupt, what);
@@ -413,10 +418,9 @@ Result<void> CheckModel(const Json& model, const TokenizerEvents& events) {
 }  // namespace
 
 Result<TokenVocabulary> ReadTokenizerJson(std::string_view text) {
-  if (text.size() > kMaxTokenizerJsonBytes) {
-    return TokenizerError(ErrorCode::kLimit,
-                          StrCat(text.size(), " bytes, at most ",
-                                 kMaxTokenizerJsonBytes, " are read"));
+  if (auto within = CheckJsonLimits(text, kFileLimits); !within) {
+    const Error error = std::move(within).error();
+    return TokenizerError(error.code, error.message);
   }
   TokenizerEvents events;
   if (!Json::sax_parse(text.begin(), text.end(), &events)) {

@@ -48,6 +48,27 @@ TEST(ParseJsonTest, KeepsItsLimits) {
   EXPECT_FALSE(ParseJson("[1,2]", limits));
 }
 
+TEST(CheckJsonLimitsTest, LooksBeforeAnythingIsBuilt) {
+  const auto refused = [](std::string_view text, const JsonLimits& limits) {
+    const auto result = CheckJsonLimits(text, limits);
+    return result ? "" : result.error().ToString();
+  };
+  JsonLimits limits;
+  limits.max_values = 3;
+  // Commas inside of texts are none; an escaped quote ends no text.
+  EXPECT_EQ(refused(R"({"a,b":",\",,","c":1})", limits), "");
+  EXPECT_EQ(refused("[1,2,3,4]", limits),
+            "JSON: more than 3 values (at byte 6)");
+  limits.max_text_bytes = 4;
+  EXPECT_EQ(refused(R"(["abcd"])", limits), "");
+  EXPECT_EQ(refused(R"({"abcde":1})", limits),
+            "JSON: a text of more than 4 bytes (at byte 1)");
+  EXPECT_EQ(refused(R"("a\"\"b)", limits),
+            "JSON: a text of more than 4 bytes (at byte 0)");
+  EXPECT_EQ(refused(R"("abc\)", limits), "");  // cut off: the parser says so
+  EXPECT_EQ(refused("", limits), "");
+}
+
 TEST(AsUnsignedTest, TakesWholeNumbersOnly) {
   const auto as_unsigned = [](const char* text) {
     return AsUnsigned(*ParseJson(text));

@@ -11,7 +11,7 @@
 #include "tests/support/gguf_builder.h"
 #include "tests/support/pickle_builder.h"
 #include "tests/support/temp_dir.h"
-#include "verify/checkpoint/safetensors_reader.h"
+#include "verify/checkpoint/safetensors_index.h"
 #include "verify/container/crc32.h"
 
 namespace verify {
