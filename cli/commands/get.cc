@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/commands/archive_flags.h"
+
+#include <CLI/CLI.hpp>
 #include "cli/commands/commands.h"
 #include "cli/commands/session_flags.h"
 #include "cli/flows/get_flow.h"
@@ -36,6 +38,19 @@ class GetCommand final : public Command {
                  "smoke test");
     app.add_flag("--require-v2", options_.require_v2,
                  "do not fetch what only SHA-1 vouches for (exit code 10)");
+    app.add_option("--sha256sums", options_.proof.sum_lists,
+                   "hold the files against this list of SHA-256 sums, from "
+                   "the publisher's page; may be given more than once")
+        ->allow_extra_args(false);
+    app.add_option("--signature", options_.proof.signature_file,
+                   "judge this signature, and not those in the torrent");
+    app.add_option("--key", options_.proof.keys,
+                   "accept signatures by this key, too: a file, or the line "
+                   "RWQ... of minisign; may be given more than once")
+        ->allow_extra_args(false);
+    app.add_flag("--require-signature", options_.proof.require_signature,
+                 "give it its final name only if a key that you trust signed "
+                 "all of it (exit code 7)");
     app.add_flag("--seed", options_.seed, "go on serving it to others");
     app.add_option("--select", options_.selection.select,
                    "fetch only files that this pattern fits (*, **, ?, [a-z]); "

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "cli/state/torrent_store.h"
 #include "inference/eval/fingerprint_compare.h"
 #include "inference/eval/fingerprint_json.h"
 #include "inference/model/model.h"
@@ -183,6 +184,11 @@ Result<Fingerprint> FindFingerprint(const std::string& path,
   const std::string beside = path + std::string(verify::kManifestSuffix);
   if (std::filesystem::exists(beside, error)) {
     return ReadFingerprintFile(beside);
+  }
+  const TorrentStore store = TorrentStore::Default();
+  if (const auto known = store.FindForPath(path)) {
+    const std::string kept = store.ManifestPath(known->metainfo);
+    if (std::filesystem::exists(kept, error)) return ReadFingerprintFile(kept);
   }
   return Fail(ErrorCode::kNotFound,
               verify::StrCat("no fingerprint of \"",

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "inference/eval/fingerprint.h"
 #include "inference/eval/fingerprint_check.h"
 #include "verify/base/result.h"
@@ -32,7 +32,7 @@ verify::Result<inference::Fingerprint> ReadFingerprintFile(
 
 // The fingerprint that a copy at `path` is to be checked against: that of
 // `file` if one is given; else of the first manifest among `against`; else of
-// the manifest beside the path. Errors: kNotFound (E-NO-FINGERPRINT: there is
+// the manifest beside the path; else of the one kept with its torrent. Errors: kNotFound (E-NO-FINGERPRINT: there is
 // none), those of ReadFingerprintFile.
 verify::Result<inference::Fingerprint> FindFingerprint(
     const std::string& path, const std::string& file,

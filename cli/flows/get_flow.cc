@@ -131,6 +131,7 @@ Result<CommandResult> GetRun::Run() {
       source.metainfo = std::move(known->metainfo);
     }
   }
+  RETURN_IF_ERROR(CheckAskedProof(options_.proof, context_));
   if (options_.dry_run) return DryRun(source);
   RETURN_IF_ERROR(PrepareFolder(options_.output_folder));
   if (source.metainfo.has_value()) {
@@ -323,6 +324,7 @@ Result<std::optional<CommandResult>> GetRun::CheckExisting(
       options_.raw ? VerifyLevel::kChecksums : VerifyLevel::kNumeric;
   verify_options.num_threads = options_.num_threads;
   verify_options.archive = options_.archive;
+  RETURN_IF_ERROR(AddProof(options_.proof, context_, verify_options));
   before_ = PayloadIdentities(metainfo, final_path);
   ASSIGN_OR_RETURN(const VerifyReport report,
                    RunVerify(verify_options, context_));
@@ -364,6 +366,7 @@ Result<p2p::DownloadOutcome> GetRun::DownloadPayload(const Source& source) {
                   "the torrent has no v2 hash: SHA-1 is a weak anchor")
           .Id(std::string(kNeedsV2));
     }
+    RETURN_IF_ERROR(CheckProofFits(options_.proof, metainfo));
     for (const std::string& warning : metainfo.warnings) {
       output_.Warning("TORRENT", warning);
     }
@@ -425,6 +428,7 @@ Result<void> GetRun::CheckPayload(const p2p::DownloadOutcome& download,
                                    });
   verify_options.num_threads = options_.num_threads;
   verify_options.archive = options_.archive;
+  RETURN_IF_ERROR(AddProof(options_.proof, context_, verify_options));
   before_ = PayloadIdentities(download.metainfo, download.payload_path);
   ASSIGN_OR_RETURN(const VerifyReport report,
                    RunVerify(verify_options, context_));

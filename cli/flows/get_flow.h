@@ -7,7 +7,8 @@
 #include <cstdint>
 #include <string>
 
-#include "cli/command.h"
+#include "cli/context.h"
+#include "cli/flows/asked_proof.h"
 #include "p2p/selection.h"
 #include "p2p/settings.h"
 #include "verify/base/result.h"
@@ -34,6 +35,7 @@ struct GetOptions {
   std::string save_torrent;
   size_t num_threads = 0;
   verify::ArchiveOptions archive;  // if what was fetched is one
+  AskedProof proof;
 };
 
 verify::Result<CommandResult> RunGet(const GetOptions& options,

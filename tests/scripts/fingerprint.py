@@ -54,6 +54,11 @@ def test(box):
     box.run("publish", DEMO, "--output", torrent, "--fingerprint", recorded,
             "--threads", "1")
 
+    # A copy anywhere: the manifest is kept with the torrent that it is of.
+    run = box.run("verify", box.demo("elsewhere", "demo"), "--level",
+                  "structure", "--deep", "--json")
+    check(run.result["summary"]["fingerprint_checked"], f"not run\n{run}")
+
     def deep(path):
         # The scan of the numbers would find some of the faults before.
         return ("verify", path, "--level", "structure", "--deep",
