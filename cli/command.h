@@ -3,39 +3,19 @@
 // cli/commands; the table is in command.cc.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "cli/exit_code.h"
-#include "cli/output.h"
-#include "verify/base/progress.h"
+#include "cli/context.h"
 #include "verify/base/result.h"
 
+namespace CLI {
+class App;
+}
+
 namespace cli {
-
-// What a verb ends with; the result event carries it.
-struct CommandResult {
-  ExitCode code = ExitCode::kOk;
-  std::string path;
-  Fields summary = Fields::object();
-  std::vector<std::string> next;
-};
-
-// What a user allows a verb to do with them.
-struct Interaction {
-  bool yes = false;       // every question is answered with yes
-  bool no_input = false;  // nothing is ever asked
-};
-
-// What a verb works with; outlives its run.
-struct Context {
-  Output& output;
-  const verify::CancelToken& cancel;
-  Interaction interaction = {};
-};
 
 class Command {
  public:

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "inference/generate/engine.h"
 #include "inference/model/model.h"
 #include "inference/text/chat_template.h"

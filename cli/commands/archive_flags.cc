@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/commands/archive_flags.h"
 
+#include <CLI/CLI.hpp>
+
 #include "cli/commands/session_flags.h"
 
 namespace cli {

@@ -2,10 +2,14 @@
 // The flags of verbs that open archives. Tested by tests/scripts/unpack.py.
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include <string>
 
 #include "verify/base/result.h"
 #include "verify/container/archive.h"
+
+namespace CLI {
+class App;
+}
 
 namespace cli {
 

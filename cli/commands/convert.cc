@@ -2,6 +2,7 @@
 #include "inference/convert/convert.h"
 
 #include <fmt/core.h>
+#include <CLI/CLI.hpp>
 
 #include "cli/commands/commands.h"
 #include "cli/shell_quote.h"

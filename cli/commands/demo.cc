@@ -2,6 +2,7 @@
 // The whole way on this machine alone: a seeder in a process of its own, then
 // the verbs one after the other as a user would type them.
 #include <fmt/core.h>
+#include <CLI/CLI.hpp>
 
 #include <filesystem>
 #include <optional>
@@ -71,11 +72,10 @@ class DemoCommand final : public Command {
 
     const std::string fetched = output_folder_ + "/demo";
     const std::string gguf = output_folder_ + "/demo-q8_0.gguf";
-    RETURN_IF_ERROR(Step(
-        context, "get",
-        {"get", seeder.magnet, "--output", output_folder_, "--peer",
-         seeder.endpoint, "--listen", "127.0.0.1", "--no-dht", "--no-lsd",
-         "--yes"}));
+    RETURN_IF_ERROR(Step(context, "get",
+                         {"get", seeder.magnet, "--output", output_folder_,
+                          "--peer", seeder.endpoint, "--listen", "127.0.0.1",
+                          "--no-dht", "--no-lsd", "--yes"}));
     seeder.process.Stop();
     RETURN_IF_ERROR(Step(context, "verify", {"verify", fetched}));
     RETURN_IF_ERROR(
@@ -128,9 +128,10 @@ class DemoCommand final : public Command {
     context.output.StageBegin("seeder");
     ASSIGN_OR_RETURN(
         Subprocess process,
-        Subprocess::Start({OwnBinary(), "seed", model, "--separate", "--listen",
-                           "127.0.0.1", "--port", "0", "--no-dht", "--no-lsd", "--json"},
-                          ChildOutput::kPipe));
+        Subprocess::Start(
+            {OwnBinary(), "seed", model, "--separate", "--listen", "127.0.0.1",
+             "--port", "0", "--no-dht", "--no-lsd", "--json"},
+            ChildOutput::kPipe));
     std::string magnet;
     std::string endpoint;
     std::string failure = "the seeder ended before it listened";

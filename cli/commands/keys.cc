@@ -2,6 +2,7 @@
 // keys: those of publishers that one trusts, and one's own.
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <CLI/CLI.hpp>
 
 #include <cerrno>
 #include <filesystem>

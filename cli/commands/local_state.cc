@@ -2,6 +2,7 @@
 // ls, ps and rm: what is known, what is running, and the end of a model.
 #include <fmt/core.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <chrono>

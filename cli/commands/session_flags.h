@@ -2,14 +2,18 @@
 // The flags of a BitTorrent session, the same for get and seed.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "p2p/settings.h"
 #include "verify/base/result.h"
+
+namespace CLI {
+class App;
+}
 
 namespace cli {
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/commands/archive_flags.h"
+
+#include <CLI/CLI.hpp>
 #include "cli/commands/commands.h"
 #include "cli/flows/unpack_flow.h"
 #include "cli/state/paths.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "verify/base/result.h"
 #include "verify/manifest/signed_evidence.h"
 #include "verify/manifest/trust_store.h"

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "cli/state/state_db.h"
 #include "verify/base/progress.h"
 #include "verify/base/result.h"

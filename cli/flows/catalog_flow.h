@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "cli/flows/content_check.h"
 #include "p2p/catalog.h"
 #include "verify/base/result.h"

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "cli/flows/cached_hash.h"
 #include "cli/state/torrent_store.h"
 #include "verify/base/result.h"

@@ -5,7 +5,7 @@
 // Tested by tests/scripts/early_refusal.py and select.py.
 #pragma once
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "p2p/early_look.h"
 #include "p2p/selection.h"
 

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "cli/state/torrent_store.h"
 #include "p2p/settings.h"
 #include "verify/base/result.h"

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "verify/base/result.h"
 
 namespace cli {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "cli/flows/manifest_file.h"
 #include "verify/base/result.h"
 #include "verify/manifest/evidence.h"

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "cli/flows/accepted_keys.h"
 #include "cli/state/seen_manifests.h"
 #include "verify/base/result.h"

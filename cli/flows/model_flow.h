@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "inference/eval/smoke_test.h"
 #include "inference/model/model.h"
 #include "verify/base/result.h"

@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "verify/base/result.h"
 #include "verify/manifest/secret.h"
 

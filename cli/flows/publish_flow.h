@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "p2p/catalog.h"
 #include "p2p/create_torrent.h"
 #include "verify/base/result.h"

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "p2p/create_torrent.h"
 #include "verify/base/json.h"
 #include "verify/base/result.h"

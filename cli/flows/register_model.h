@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "cli/state/state_db.h"
 #include "p2p/metainfo.h"
 

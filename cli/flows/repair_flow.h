@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <string>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "cli/flows/content_check.h"
 #include "cli/state/torrent_store.h"
 #include "p2p/adopt.h"

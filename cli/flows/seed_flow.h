@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "cli/state/torrent_store.h"
 #include "p2p/settings.h"
 #include "verify/base/result.h"

@@ -11,7 +11,7 @@
 #include <string>
 #include <thread>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "cli/flows/seed_service.h"
 #include "cli/state/state_db.h"
 #include "p2p/seed_policy.h"

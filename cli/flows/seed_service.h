@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "cli/state/torrent_store.h"
 #include "p2p/seed_policy.h"
 #include "p2p/settings.h"

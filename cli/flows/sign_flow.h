@@ -8,7 +8,7 @@
 #include <string_view>
 #include <variant>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "verify/base/result.h"
 #include "verify/manifest/ec_key.h"
 #include "verify/manifest/minisign.h"

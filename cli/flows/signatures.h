@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "cli/flows/accepted_keys.h"
 #include "verify/base/result.h"
 #include "verify/manifest/evidence.h"

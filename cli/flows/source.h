@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "p2p/catalog.h"
 #include "p2p/magnet.h"
 #include "p2p/metainfo.h"

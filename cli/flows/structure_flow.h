@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "verify/base/result.h"
 #include "verify/structure/structure_check.h"
 

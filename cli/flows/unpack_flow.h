@@ -7,7 +7,7 @@
 
 #include <string>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "verify/base/result.h"
 #include "verify/container/archive.h"
 

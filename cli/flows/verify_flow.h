@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.h"
+#include "cli/context.h"
 #include "cli/flows/content_check.h"
 #include "cli/state/torrent_store.h"
 #include "inference/eval/fingerprint.h"
