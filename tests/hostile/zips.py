@@ -249,6 +249,11 @@ def cases():
         zip64=lambda s, l, n: zip64_end(s, l, n, count=10 ** 7)))
     yield case("members-65000-empty", build(members() + [
         Member(f"{TOP}/data/{i}", b"") for i in range(100, 65400)]), "*")
+    for number, id in ((130_000, "*"), (140_000, "*")):
+        yield case(f"members-{number}", build(
+            members() + [Member(f"{TOP}/data/{i}", b"")
+                         for i in range(100, number)],
+            count=0xFFFF, zip64=zip64_end), id)
     yield case("directory-size-lies", build(members(), directory_size=46))
     yield case("directory-offset-lies", build(members(), directory_offset=0))
     yield case("bytes-behind-directory", build(members(), between=b"\0" * 8))

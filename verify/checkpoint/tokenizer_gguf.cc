@@ -53,11 +53,11 @@ Result<TokenizerModel> TokenizerModelFromGguf(const GgufFile& gguf) {
                                    " scores, ", types->size(), " token types"),
                             std::nullopt);
   }
-  if (tokens->size() > kMaxPieces) {
-    return RefuseTokenizer(
-        ErrorCode::kLimit,
-        StrCat(tokens->size(), " pieces, at most ", kMaxPieces, " allowed"),
-        std::nullopt);
+  if (tokens->size() > kMaxTokenizerPieces) {
+    return RefuseTokenizer(ErrorCode::kLimit,
+                           StrCat(tokens->size(), " pieces, at most ",
+                                  kMaxTokenizerPieces, " allowed"),
+                           std::nullopt);
   }
   TokenizerModel model;
   model.algorithm = TokenizerModel::Algorithm::kBpe;

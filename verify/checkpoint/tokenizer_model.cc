@@ -173,10 +173,11 @@ Result<TokenizerModel> Parse(ByteSpan bytes) {
     ASSIGN_OR_RETURN(const WireField field, reader.Next());
     switch (field.number) {
       case kModelPieces: {
-        if (model.pieces.size() == kMaxPieces) {
-          return RefuseTokenizer(ErrorCode::kLimit,
-                                 StrCat("more than ", kMaxPieces, " pieces"),
-                                 field.offset);
+        if (model.pieces.size() == kMaxTokenizerPieces) {
+          return RefuseTokenizer(
+              ErrorCode::kLimit,
+              StrCat("more than ", kMaxTokenizerPieces, " pieces"),
+              field.offset);
         }
         ASSIGN_OR_RETURN(TokenizerPiece piece, ParsePiece(field));
         RETURN_IF_ERROR(

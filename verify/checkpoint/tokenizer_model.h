@@ -48,8 +48,8 @@ struct TokenizerModel {
   bool add_bos = true;
 };
 
-inline constexpr uint64_t kMaxTokenizerBytes = 64u << 20;
-inline constexpr size_t kMaxPieces = 1u << 22;
+inline constexpr uint64_t kMaxTokenizerBytes = 32u << 20;
+inline constexpr size_t kMaxTokenizerPieces = 1u << 20;
 inline constexpr size_t kMaxPieceBytes = 16u << 10;
 
 // Checks what the engine relies on: at least one piece, no empty or repeated

@@ -29,10 +29,11 @@ Result<void> VocabularyBuilder::AddToken(VocabularyToken token) {
                           StrCat("a token of ", token.text.size(),
                                  " bytes, at most ", kMaxPieceBytes));
   }
-  if (token.id >= kMaxPieces) {
-    return TokenizerError(ErrorCode::kLimit,
-                          StrCat("token ", TokenName(token.text), " has id ",
-                                 token.id, ", at most ", kMaxPieces - 1));
+  if (token.id >= kMaxTokenizerPieces) {
+    return TokenizerError(
+        ErrorCode::kLimit,
+        StrCat("token ", TokenName(token.text), " has id ", token.id,
+               ", at most ", kMaxTokenizerPieces - 1));
   }
   if (token.is_added && ++num_added_ > kMaxAddedTokens) {
     return TokenizerError(

@@ -17,8 +17,8 @@
 
 namespace verify {
 
-inline constexpr uint64_t kMaxZipEntries = 1'000'100;
-inline constexpr uint64_t kMaxZipDirectoryBytes = 256u << 20;
+inline constexpr uint64_t kMaxZipEntries = 1u << 17;
+inline constexpr uint64_t kMaxZipDirectoryBytes = 32u << 20;
 inline constexpr size_t kMaxZipNameBytes = 1024;
 
 struct ZipEntry {
