@@ -14,7 +14,6 @@
 #include "verify/base/text.h"
 #include "verify/checkpoint/checkpoint.h"
 #include "verify/structure/model_config.h"
-#include "verify/structure/part_kind.h"
 
 namespace cli {
 namespace {
@@ -138,16 +137,9 @@ bool IsCheckpoint(const std::string& path) {
 
 Result<CommandResult> InspectCheckpoint(const std::string& path,
                                         bool list_tensors, Context& context) {
-  auto checkpoint = verify::Checkpoint::OpenTables(path);
-  if (!checkpoint) {
-    verify::Error error = std::move(checkpoint).error();
-    std::error_code ignored;
-    if (error.code == verify::ErrorCode::kUnsupported &&
-        fs::is_directory(path, ignored)) {
-      error = verify::ExplainParts(path, std::move(error));
-    }
-    return verify::Unexpected(std::move(error));
-  }
+  ASSIGN_OR_RETURN(const verify::Checkpoint opened,
+                   verify::Checkpoint::OpenTables(path));
+  const verify::Checkpoint* const checkpoint = &opened;
   const auto config = verify::LoadModelConfig(*checkpoint);
   const Totals totals = TotalsOf(*checkpoint);
   Print(*checkpoint, totals, config, list_tensors, context.output);

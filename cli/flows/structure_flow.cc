@@ -18,10 +18,9 @@
 #include "verify/base/text.h"
 #include "verify/base/thread_pool.h"
 #include "verify/checkpoint/checkpoint.h"
-#include "verify/checkpoint/safetensors_index.h"
+#include "verify/checkpoint/weight_files.h"
 #include "verify/container/crc32.h"
 #include "verify/structure/model_config.h"
-#include "verify/structure/part_kind.h"
 #include "verify/structure/structure_check.h"
 #include "verify/structure/vocabulary_check.h"
 
@@ -230,11 +229,6 @@ Result<StructureOutcome> CheckOpened(Result<verify::Checkpoint> checkpoint,
       output.StageEnd("structure", false, "");
       return verify::Unexpected(std::move(error));
     }
-    std::error_code ignored;
-    if (error.code == ErrorCode::kUnsupported &&
-        fs::is_directory(path, ignored)) {
-      error = verify::ExplainParts(path, std::move(error));
-    }
     return FailedAt(output, "structure.open", path, std::move(error));
   }
   auto config = verify::LoadModelConfig(*checkpoint);
@@ -334,8 +328,11 @@ std::vector<std::string> FormsOf(const std::string& path,
       !fs::is_directory(path, ignored)) {
     return {};
   }
-  auto forms = verify::ListWeights(path);
-  return forms && forms->size() > 1 ? *forms : std::vector<std::string>();
+  const auto sets = verify::ListWeightSets(path);
+  std::vector<std::string> forms;
+  if (!sets || sets->size() < 2) return forms;
+  for (const verify::WeightSet& set : *sets) forms.push_back(set.files.front());
+  return forms;
 }
 
 }  // namespace

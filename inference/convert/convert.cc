@@ -16,6 +16,7 @@
 #include "inference/convert/gguf_writer.h"
 #include "inference/convert/quant_policy.h"
 #include "inference/convert/tensor_stream.h"
+#include "inference/tensor/stored_matrix.h"
 #include "inference/text/load_tokenizer.h"
 #include "verify/base/file.h"
 #include "verify/base/text.h"
@@ -48,7 +49,7 @@ using verify::TokenizerModel;
 struct PlannedTensor {
   TensorSpec spec;
   DType dtype = DType::kF32;
-  std::vector<RowSource> sources;
+  std::vector<StoredMatrix> sources;
 };
 
 struct Plan {
@@ -115,38 +116,19 @@ Result<void> CheckStructureOf(const Checkpoint& checkpoint,
   return {};
 }
 
-RowSource SourceOf(const Checkpoint& checkpoint, const ModelConfig& config,
-                   const TensorSpec& spec, int64_t expert) {
-  const std::string name =
-      config.names == NameScheme::kGguf
-          ? spec.name
-          : verify::TensorName(config.names, spec.role, spec.layer, expert);
-  RowSource source;
-  // The structure check has found every expected tensor.
-  source.tensor = checkpoint.tensors().Find(name);
-  CHECK(source.tensor != nullptr);
-  source.bytes = checkpoint.Bytes(*source.tensor);
-  if (config.rope_style == verify::RopeStyle::kHalf) {
-    if (spec.role == TensorRole::kAttentionQ) {
-      source.half_rotated_heads = config.num_heads;
-    } else if (spec.role == TensorRole::kAttentionK) {
-      source.half_rotated_heads = config.num_kv_heads;
-    }
-  }
-  return source;
-}
-
-PlannedTensor PlanTensor(const Checkpoint& checkpoint,
-                         const ModelConfig& config, TensorSpec spec, DType to) {
+Result<PlannedTensor> PlanTensor(const Checkpoint& checkpoint,
+                                 const ModelConfig& config, TensorSpec spec,
+                                 DType to) {
   PlannedTensor planned;
   planned.dtype = ChooseType(spec, to);
-  const bool merges =
-      spec.shape.size() == 3 && config.names != NameScheme::kGguf;
+  const bool of_experts = spec.shape.size() == 3;
   const int64_t num_sources =
-      merges ? static_cast<int64_t>(config.num_experts) : 1;
+      of_experts ? static_cast<int64_t>(config.num_experts) : 1;
   for (int64_t i = 0; i < num_sources; ++i) {
-    planned.sources.push_back(
-        SourceOf(checkpoint, config, spec, merges ? i : -1));
+    ASSIGN_OR_RETURN(const StoredMatrix source,
+                     FindStoredMatrix(checkpoint, config, spec.role, spec.layer,
+                                      of_experts ? i : -1));
+    planned.sources.push_back(source);
   }
   planned.spec = std::move(spec);
   return planned;
@@ -197,7 +179,9 @@ Result<Plan> MakePlan(const Checkpoint& checkpoint, const ModelConfig& config,
 
   uint64_t num_kept = 0;
   for (TensorSpec& spec : verify::ExpectedTensors(config, NameScheme::kGguf)) {
-    plan.tensors.push_back(PlanTensor(checkpoint, config, std::move(spec), to));
+    ASSIGN_OR_RETURN(PlannedTensor planned,
+                     PlanTensor(checkpoint, config, std::move(spec), to));
+    plan.tensors.push_back(std::move(planned));
     const PlannedTensor& tensor = plan.tensors.back();
     RETURN_IF_ERROR(plan.header.AddTensor(tensor.spec.name, tensor.spec.shape,
                                           tensor.dtype));
@@ -279,7 +263,7 @@ Result<void> WriteTensors(const Plan& plan, const ConvertOptions& options,
       }
       return {};
     };
-    for (const RowSource& source : tensor.sources) {
+    for (const StoredMatrix& source : tensor.sources) {
       AdvisePages(source.bytes, MADV_WILLNEED);
       RETURN_IF_ERROR(StreamRows(source, tensor.dtype, pool, cancel, sink));
       // Not needed again; kept, 90 GB would push all else out of memory.

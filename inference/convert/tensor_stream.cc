@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <cstring>
 #include <limits>
 #include <optional>
 
@@ -27,12 +26,9 @@ using verify::TensorInfo;
 constexpr uint64_t kBatchBytes = 16u << 20;
 constexpr uint64_t kRangeBytes = 256u << 10;
 
-struct Matrix {
-  uint64_t num_rows = 1;
-  uint64_t row_elements = 1;
-  uint64_t from_row_bytes = 0;  // contiguous source
-  uint64_t to_row_bytes = 0;
-};
+// Rows that do not lie side by side are gathered together: as many as share the
+// lines of memory.
+constexpr uint64_t kGatherRows = 32;
 
 bool AllFinite(std::span<const float> values) {
   uint32_t max = 0;
@@ -42,36 +38,33 @@ bool AllFinite(std::span<const float> values) {
   return max < 0x7f800000u;
 }
 
+// Reads rows of one matrix; one for each thread.
 class RowReader {
  public:
-  RowReader(const RowSource& source, const Matrix& matrix)
-      : source_(source), matrix_(matrix) {
-    const TensorInfo& tensor = *source.tensor;
+  explicit RowReader(const StoredMatrix& source)
+      : source_(source), view_(source.View()) {
     if (source.half_rotated_heads != 0) {
-      head_dim_ = matrix.num_rows / source.half_rotated_heads;
+      head_dim_ = source.rows / source.half_rotated_heads;
     }
-    element_bytes_ = verify::BlockBytes(tensor.dtype);
+    row_bytes_ =
+        static_cast<size_t>(*verify::DTypeBytes(view_.dtype, source.cols));
   }
 
-  // The bytes of a row of the result: a view of the map, or gathered into
-  // `buffer`.
-  ByteSpan Row(uint64_t row, std::vector<std::byte>& buffer) const {
+  // The bytes of a row of the result: a view of the map, or of what was
+  // gathered, valid until the next call. Rows are asked for in order.
+  ByteSpan Row(uint64_t row) {
     const uint64_t from = SourceRow(row);
-    const TensorInfo& tensor = *source_.tensor;
-    if (tensor.contiguous()) {
-      return source_.bytes.subspan(
-          static_cast<size_t>(from * matrix_.from_row_bytes),
-          static_cast<size_t>(matrix_.from_row_bytes));
+    if (view_.has_rows()) {
+      return {view_.data + from * view_.row_bytes, row_bytes_};
     }
-    buffer.resize(static_cast<size_t>(matrix_.row_elements * element_bytes_));
-    uint64_t element = RowStart(from);
-    const uint64_t step = tensor.strides.back();
-    for (uint64_t i = 0; i < matrix_.row_elements; ++i, element += step) {
-      std::memcpy(buffer.data() + i * element_bytes_,
-                  source_.bytes.data() + element * element_bytes_,
-                  static_cast<size_t>(element_bytes_));
+    if (from < first_ || from >= first_ + count_) {
+      first_ = from;
+      count_ = std::min(kGatherRows, source_.rows - from);
+      gathered_.resize(static_cast<size_t>(count_) * row_bytes_);
+      GatherRows(view_, static_cast<size_t>(first_),
+                 static_cast<size_t>(count_), gathered_.data());
     }
-    return buffer;
+    return {gathered_.data() + (from - first_) * row_bytes_, row_bytes_};
   }
 
  private:
@@ -83,36 +76,28 @@ class RowReader {
     return row - in_head + (in_head % 2) * (head_dim_ / 2) + in_head / 2;
   }
 
-  // Where a row of a tensor with strides starts, in elements.
-  uint64_t RowStart(uint64_t row) const {
-    const TensorInfo& tensor = *source_.tensor;
-    uint64_t element = 0;
-    for (size_t d = tensor.shape.size() - 1; d > 0; --d) {
-      element += row % tensor.shape[d - 1] * tensor.strides[d - 1];
-      row /= tensor.shape[d - 1];
-    }
-    return element;
-  }
-
-  const RowSource& source_;
-  const Matrix& matrix_;
+  const StoredMatrix& source_;
+  TensorView view_;
   uint64_t head_dim_ = 0;
-  uint64_t element_bytes_ = 0;
+  size_t row_bytes_ = 0;
+  std::vector<std::byte> gathered_;
+  uint64_t first_ = 0;  // of the rows gathered
+  uint64_t count_ = 0;
 };
 
 // Converts rows [begin, end) to `out`, which starts with row `begin`; the
 // first row that does not convert, if there is one.
-std::optional<uint64_t> ConvertRows(const RowReader& reader,
-                                    const Matrix& matrix, DType from, DType to,
-                                    uint64_t begin, uint64_t end,
-                                    std::span<std::byte> out) {
-  std::vector<float> values(static_cast<size_t>(matrix.row_elements));
-  std::vector<std::byte> gathered;
+std::optional<uint64_t> ConvertRows(const StoredMatrix& source, DType to,
+                                    uint64_t to_row_bytes, uint64_t begin,
+                                    uint64_t end, std::span<std::byte> out) {
+  const DType from = source.tensor->dtype;
+  RowReader reader(source);
+  std::vector<float> values(static_cast<size_t>(source.cols));
   for (uint64_t row = begin; row < end; ++row) {
-    const ByteSpan bytes = reader.Row(row, gathered);
+    const ByteSpan bytes = reader.Row(row);
     const auto row_out =
-        out.subspan(static_cast<size_t>((row - begin) * matrix.to_row_bytes),
-                    static_cast<size_t>(matrix.to_row_bytes));
+        out.subspan(static_cast<size_t>((row - begin) * to_row_bytes),
+                    static_cast<size_t>(to_row_bytes));
     DecodeRow(from, bytes, values);
     if (from == to) {
       // Packed again, blocks could come out differently.
@@ -125,59 +110,48 @@ std::optional<uint64_t> ConvertRows(const RowReader& reader,
   return std::nullopt;
 }
 
-Result<Matrix> AsMatrix(const TensorInfo& tensor, DType to) {
-  Matrix matrix;
-  if (!tensor.shape.empty()) matrix.row_elements = tensor.shape.back();
-  for (size_t d = 0; d + 1 < tensor.shape.size(); ++d) {
-    matrix.num_rows *= tensor.shape[d];
+// Bytes of a converted row.
+Result<uint64_t> ConvertedRowBytes(const StoredMatrix& source, DType to) {
+  const TensorInfo& tensor = *source.tensor;
+  const auto from_bytes = verify::DTypeBytes(tensor.dtype, source.cols);
+  const auto to_bytes = verify::DTypeBytes(to, source.cols);
+  if (CanDecode(tensor.dtype) && CanEncode(to) && from_bytes.has_value() &&
+      to_bytes.has_value() && source.cols != 0) {
+    return *to_bytes;
   }
-  const auto from_bytes = verify::DTypeBytes(tensor.dtype, matrix.row_elements);
-  const auto to_bytes = verify::DTypeBytes(to, matrix.row_elements);
-  const bool gatherable =
-      tensor.contiguous() || verify::BlockElements(tensor.dtype) == 1;
-  if (!CanDecode(tensor.dtype) || !CanEncode(to) || !from_bytes.has_value() ||
-      !to_bytes.has_value() || !gatherable || matrix.row_elements == 0) {
-    return Fail(ErrorCode::kUnsupported,
-                StrCat("tensor \"", EscapeForTerminal(tensor.name), "\" ",
-                       verify::ShapeText(tensor.shape), ": ",
-                       verify::DTypeName(tensor.dtype),
-                       " cannot be converted to ", verify::DTypeName(to)))
-        .Id("E-DTYPE");
-  }
-  matrix.from_row_bytes = *from_bytes;
-  matrix.to_row_bytes = *to_bytes;
-  return matrix;
+  return Fail(ErrorCode::kUnsupported,
+              StrCat("tensor \"", EscapeForTerminal(tensor.name), "\" ",
+                     verify::ShapeText(tensor.shape), ": ",
+                     verify::DTypeName(tensor.dtype),
+                     " cannot be converted to ", verify::DTypeName(to)))
+      .Id("E-DTYPE");
 }
 
 }  // namespace
 
-Result<void> StreamRows(const RowSource& source, DType to,
+Result<void> StreamRows(const StoredMatrix& source, DType to,
                         verify::ThreadPool& pool,
                         const verify::CancelToken& cancel,
                         const ByteSink& sink) {
   const TensorInfo& tensor = *source.tensor;
-  ASSIGN_OR_RETURN(const Matrix matrix, AsMatrix(tensor, to));
-  const RowReader reader(source, matrix);
-
-  const uint64_t batch_rows =
-      std::max<uint64_t>(1, kBatchBytes / matrix.to_row_bytes);
-  const auto range_rows = static_cast<size_t>(
-      std::max<uint64_t>(1, kRangeBytes / matrix.to_row_bytes));
+  ASSIGN_OR_RETURN(const uint64_t row_bytes, ConvertedRowBytes(source, to));
+  const uint64_t batch_rows = std::max<uint64_t>(1, kBatchBytes / row_bytes);
+  const auto range_rows = static_cast<size_t>(std::max<uint64_t>(
+      source.col_stride == 1 ? 1 : kGatherRows, kRangeBytes / row_bytes));
   std::vector<std::byte> batch;
-  for (uint64_t first = 0; first < matrix.num_rows; first += batch_rows) {
+  for (uint64_t first = 0; first < source.rows; first += batch_rows) {
     if (cancel.cancelled()) {
       return Fail(ErrorCode::kCancelled, "the conversion was cancelled");
     }
-    const uint64_t rows = std::min(batch_rows, matrix.num_rows - first);
-    batch.resize(static_cast<size_t>(rows * matrix.to_row_bytes));
+    const uint64_t rows = std::min(batch_rows, source.rows - first);
+    batch.resize(static_cast<size_t>(rows * row_bytes));
     constexpr uint64_t kNone = std::numeric_limits<uint64_t>::max();
     std::atomic<uint64_t> bad_row{kNone};
     pool.ParallelFor(
         static_cast<size_t>(rows), range_rows, [&](size_t begin, size_t end) {
           const auto bad = ConvertRows(
-              reader, matrix, tensor.dtype, to, first + begin, first + end,
-              std::span(batch).subspan(
-                  begin * static_cast<size_t>(matrix.to_row_bytes)));
+              source, to, row_bytes, first + begin, first + end,
+              std::span(batch).subspan(begin * static_cast<size_t>(row_bytes)));
           if (!bad.has_value()) return;
           uint64_t known = bad_row.load();
           while (*bad < known && !bad_row.compare_exchange_weak(known, *bad)) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "inference/quant/quantize.h"
+#include "inference/tensor/stored_matrix.h"
 #include "verify/base/text.h"
 #include "verify/structure/architecture.h"
 #include "verify/structure/structure_check.h"
@@ -49,19 +50,6 @@ Result<void> CheckFits(const verify::Checkpoint& checkpoint,
           "or files are missing");
 }
 
-// A found tensor seen as [count, rows, cols] (count 1 unless experts are
-// merged), checked against what the architecture expects.
-struct Matrices {
-  TensorView first;
-  size_t count = 1;
-
-  TensorView at(size_t i) const {
-    TensorView view = first;
-    view.data += i * first.size_bytes();
-    return view;
-  }
-};
-
 class Binder {
  public:
   Binder(const verify::Checkpoint& checkpoint,
@@ -96,91 +84,77 @@ class Binder {
                          info == nullptr ? "missing" : "unexpected shape"))
           .Id("E-STRUCTURE");
     }
-    if (!info->contiguous()) {
-      return Fail(ErrorCode::kUnsupported,
-                  StrCat("tensor ", Quoted(spec.name),
-                         ": stored transposed or strided, rows are not "
-                         "contiguous"))
-          .Hint("convert the checkpoint, the result is contiguous");
-    }
     weights_.total_bytes += info->size_bytes;
     bytes_by_dtype_[info->dtype] += info->size_bytes;
     if (spec.shape.size() == 1) return BindNorm(spec, *info);
-    ASSIGN_OR_RETURN(const Matrices found, View(spec, *info));
-    return BindMatrix(spec, found);
+    if (!CanCompute(info->dtype)) return WrongDType(*info);
+    switch (spec.role) {
+      case TensorRole::kFfnGate:
+        return BindExperts(spec, &FfnWeights::gate);
+      case TensorRole::kFfnDown:
+        return BindExperts(spec, &FfnWeights::down);
+      case TensorRole::kFfnUp:
+        return BindExperts(spec, &FfnWeights::up);
+      default:
+        break;
+    }
+    ASSIGN_OR_RETURN(const TensorView view, View(spec, -1));
+    return BindMatrix(spec, view);
   }
 
   Result<void> BindNorm(const verify::TensorSpec& spec,
                         const verify::TensorInfo& info) {
-    const auto bytes = checkpoint_.Bytes(info);
-    const auto count = static_cast<size_t>(spec.shape[0]);
     if (!CanDecode(info.dtype)) return WrongDType(info);
-    if (verify::DTypeBytes(info.dtype, count) != bytes.size()) {
-      return SizeMismatch(info);
-    }
+    ASSIGN_OR_RETURN(const StoredMatrix stored,
+                     FindStoredMatrix(checkpoint_, config_, spec.role,
+                                      spec.layer, spec.expert));
+    if (stored.col_stride != 1) return Strided(info);
     std::vector<float>& norm =
         spec.role == TensorRole::kOutputNorm      ? weights_.output_norm
         : spec.role == TensorRole::kAttentionNorm ? layer(spec).attention_norm
                                                   : layer(spec).ffn_norm;
-    norm.resize(count);
-    DecodeRow(info.dtype, bytes, norm);
+    norm.resize(static_cast<size_t>(stored.cols));
+    DecodeRow(info.dtype, stored.bytes, norm);
     return {};
   }
 
-  Result<Matrices> View(const verify::TensorSpec& spec,
-                        const verify::TensorInfo& info) {
-    if (!CanCompute(info.dtype)) return WrongDType(info);
-    const size_t dims = spec.shape.size();
-    Matrices found;
-    found.count = dims == 3 ? static_cast<size_t>(spec.shape[0]) : 1;
-    found.first.dtype = info.dtype;
-    found.first.rows = static_cast<size_t>(spec.shape[dims - 2]);
-    found.first.cols = static_cast<size_t>(spec.shape[dims - 1]);
-    const auto row_bytes = verify::DTypeBytes(info.dtype, found.first.cols);
-    if (!row_bytes.has_value()) return SizeMismatch(info);
-    found.first.row_bytes = static_cast<size_t>(*row_bytes);
-    const auto bytes = checkpoint_.Bytes(info);
-    if (bytes.size() != found.count * found.first.size_bytes()) {
-      return SizeMismatch(info);
+  // Checked against what the forward pass needs, whatever the layout.
+  Result<TensorView> View(const verify::TensorSpec& spec, int64_t expert) {
+    ASSIGN_OR_RETURN(
+        const StoredMatrix stored,
+        FindStoredMatrix(checkpoint_, config_, spec.role, spec.layer, expert));
+    // Its rows are looked up one by one.
+    if (stored.col_stride != 1 && spec.role == TensorRole::kTokenEmbedding) {
+      return Strided(*stored.tensor);
     }
-    found.first.data = bytes.data();
-    return found;
+    return stored.View();
   }
 
   Result<void> BindMatrix(const verify::TensorSpec& spec,
-                          const Matrices& found) {
+                          const TensorView& view) {
     switch (spec.role) {
       case TensorRole::kTokenEmbedding:
-        weights_.embedding = found.first;
+        weights_.embedding = view;
         return {};
       case TensorRole::kOutput:
-        weights_.output = found.first;
+        weights_.output = view;
         return {};
       case TensorRole::kAttentionQ:
-        layer(spec).q = found.first;
+        layer(spec).q = view;
         return {};
       case TensorRole::kAttentionK:
-        layer(spec).k = found.first;
+        layer(spec).k = view;
         return {};
       case TensorRole::kAttentionV:
-        layer(spec).v = found.first;
+        layer(spec).v = view;
         return {};
       case TensorRole::kAttentionOut:
-        layer(spec).out = found.first;
+        layer(spec).out = view;
         return {};
       case TensorRole::kRouter:
-        layer(spec).router = found.first;
+        layer(spec).router = view;
         return {};
-      case TensorRole::kFfnGate:
-        return BindExperts(spec, found, &FfnWeights::gate);
-      case TensorRole::kFfnDown:
-        return BindExperts(spec, found, &FfnWeights::down);
-      case TensorRole::kFfnUp:
-        return BindExperts(spec, found, &FfnWeights::up);
-      case TensorRole::kOutputNorm:
-      case TensorRole::kAttentionNorm:
-      case TensorRole::kFfnNorm:
-      case TensorRole::kOther:
+      default:
         break;
     }
     return Fail(ErrorCode::kInternal,
@@ -188,17 +162,15 @@ class Binder {
                        spec.shape.size(), " dimensions"));
   }
 
+  // The tensor is of one expert, of all of a layer, or of a dense block.
   Result<void> BindExperts(const verify::TensorSpec& spec,
-                           const Matrices& found,
                            TensorView FfnWeights::*which) {
     auto& experts = layer(spec).experts;
-    if (spec.shape.size() == 3) {
-      for (size_t e = 0; e < experts.size(); ++e) {
-        experts[e].*which = found.at(e);
-      }
-    } else {
-      const size_t e = spec.expert < 0 ? 0 : static_cast<size_t>(spec.expert);
-      experts.at(e).*which = found.first;
+    const bool of_all = config_.is_moe() && spec.expert < 0;
+    for (size_t e = 0; e < (of_all ? experts.size() : 1); ++e) {
+      const int64_t expert = of_all ? static_cast<int64_t>(e) : spec.expert;
+      ASSIGN_OR_RETURN(const TensorView view, View(spec, expert));
+      experts.at(expert < 0 ? 0 : static_cast<size_t>(expert)).*which = view;
     }
     return {};
   }
@@ -214,12 +186,12 @@ class Binder {
                        " is not computed with, only f32, f16, bf16 and q8_0"))
         .Id("E-DTYPE");
   }
-  static verify::Unexpected SizeMismatch(const verify::TensorInfo& info) {
-    return Fail(ErrorCode::kCorrupt,
-                StrCat("tensor ", Quoted(info.name), ": ", info.size_bytes,
-                       " bytes do not hold ", verify::ShapeText(info.shape),
-                       " of ", DTypeName(info.dtype)))
-        .Id("E-STRUCTURE");
+  static verify::Unexpected Strided(const verify::TensorInfo& info) {
+    return Fail(ErrorCode::kUnsupported,
+                StrCat("tensor ", Quoted(info.name),
+                       ": stored transposed or strided, rows are not "
+                       "contiguous"))
+        .Hint("convert the checkpoint, the result is contiguous");
   }
 
   const verify::Checkpoint& checkpoint_;

@@ -27,8 +27,8 @@ struct MatMulJob {
 // Runs products on a pool. A result has the same bits for any number of
 // threads and for any number of tokens that are multiplied together. One
 // token reads the weights as they are; several share rows that are decoded
-// once. Keeps a small panel per thread. One thread at a time; kernels and pool
-// must outlive it.
+// once. Rows that do not lie side by side are gathered first. Keeps small
+// panels per thread. One thread at a time; kernels and pool must outlive it.
 class MatMul {
  public:
   MatMul(const Kernels& kernels, verify::ThreadPool& pool);
@@ -54,8 +54,9 @@ class MatMul {
   const Kernels& kernels_;
   verify::ThreadPool& pool_;
   const verify::CancelToken* cancel_ = nullptr;
-  std::vector<AlignedBuffer<float>> panels_;  // one per thread
-  std::vector<Range> ranges_;                 // reused
+  std::vector<AlignedBuffer<float>> panels_;        // one per thread
+  std::vector<AlignedBuffer<std::byte>> gathered_;  // the same
+  std::vector<Range> ranges_;                       // reused
 };
 
 }  // namespace inference

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "inference/ops/rope.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "verify/base/check.h"
@@ -30,16 +31,15 @@ void RotateHeads(std::span<float> x, std::span<const float> cos,
                  std::span<const float> sin, verify::RopeStyle style) {
   const size_t pairs = cos.size();
   const bool half = style == verify::RopeStyle::kHalf;
-  const size_t step = half ? 1 : 2;
-  const size_t apart = half ? pairs : 1;
+  std::vector<float> as_stored(half ? 2 * pairs : 0);
   for (size_t head = 0; head + 2 * pairs <= x.size(); head += 2 * pairs) {
+    float* const out = x.data() + head;
+    if (half) std::copy_n(out, 2 * pairs, as_stored.data());
     for (size_t i = 0; i < pairs; ++i) {
-      float& a = x[head + i * step];
-      float& b = x[head + i * step + apart];
-      const float rotated_a = a * cos[i] - b * sin[i];
-      const float rotated_b = a * sin[i] + b * cos[i];
-      a = rotated_a;
-      b = rotated_b;
+      const float a = half ? as_stored[i] : out[2 * i];
+      const float b = half ? as_stored[i + pairs] : out[2 * i + 1];
+      out[2 * i] = a * cos[i] - b * sin[i];
+      out[2 * i + 1] = a * sin[i] + b * cos[i];
     }
   }
 }

@@ -29,8 +29,9 @@ class RopeTable {
   std::vector<double> frequencies_;
 };
 
-// Rotates each head of `x`, [heads, 2 * cos.size()], in place; pairs are
-// neighbours or lie half a head apart.
+// Rotates each head of `x`, [heads, 2 * cos.size()], in place. Pairs are
+// neighbours or lie half a head apart; afterwards they are neighbours in any
+// case, so that what follows gives the same bits whatever the files' layout.
 void RotateHeads(std::span<float> x, std::span<const float> cos,
                  std::span<const float> sin, verify::RopeStyle style);
 

@@ -148,9 +148,9 @@ def parts_and_forms(box):
     for number in range(2):
         write(os.path.join(folder, f"consolidated.0{number}.pth"),
               safetensors({"norm.weight": tensors["model.norm.weight"]}))
-    box.fails("verify", folder, code=9, id="E-UNSUPPORTED",
+    box.fails("verify", folder, code=9, id="E-PARTS",
               says="slices of a tensor-parallel run")
-    box.fails("inspect", folder, code=9, id="E-UNSUPPORTED",
+    box.fails("inspect", folder, code=9, id="E-PARTS",
               says="slices of a tensor-parallel run")
 
     # The same model twice in one folder: both are checked.

@@ -8,111 +8,15 @@
 
 #include "verify/base/bytes.h"
 #include "verify/base/text.h"
+#include "verify/checkpoint/join_parts.h"
 #include "verify/checkpoint/safetensors_index.h"
 #include "verify/checkpoint/torch_reader.h"
+#include "verify/checkpoint/weight_files.h"
 
 namespace verify {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::string_view kIndexName = "model.safetensors.index.json";
-constexpr size_t kMaxFolderEntries = 100'000;
-
-struct FolderWeights {
-  std::vector<std::string> files;  // each of them a whole checkpoint
-  std::vector<std::string> parts;  // of forms that are not joined
-};
-
-// "consolidated.07.pt" -> true for extension ".pt".
-bool IsNumberedPart(std::string_view name, std::string_view extension) {
-  constexpr std::string_view kPrefix = "consolidated.";
-  if (!name.starts_with(kPrefix) || !name.ends_with(extension)) return false;
-  name.remove_prefix(kPrefix.size());
-  if (name.size() <= extension.size()) return false;
-  name.remove_suffix(extension.size());
-  return std::all_of(name.begin(), name.end(),
-                     [](char c) { return c >= '0' && c <= '9'; });
-}
-
-Result<std::vector<std::string>> ListFiles(const std::string& folder) {
-  std::vector<std::string> names;
-  std::error_code error;
-  fs::directory_iterator it(folder, error);
-  for (; !error && it != fs::directory_iterator(); it.increment(error)) {
-    if (names.size() >= kMaxFolderEntries) {
-      return Fail(ErrorCode::kLimit,
-                  StrCat("\"", EscapeForTerminal(folder), "\" holds more than ",
-                         kMaxFolderEntries, " files"));
-    }
-    std::error_code ignored;
-    if (!it->is_regular_file(ignored)) continue;
-    names.push_back(it->path().filename().string());
-  }
-  if (error) return FailErrno("list", folder, error.value());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-FolderWeights FindWeights(const std::vector<std::string>& names) {
-  FolderWeights found;
-  for (const std::string& name : names) {
-    if (name == "consolidated.00.pth" || name == "consolidated.safetensors" ||
-        name == "model.safetensors" || name == kIndexName) {
-      found.files.push_back(name);
-    } else if (name.ends_with(".gguf")) {
-      found.files.push_back(name);
-    } else if (IsNumberedPart(name, ".pth") || IsNumberedPart(name, ".pt")) {
-      found.parts.push_back(name);
-    } else if (name.starts_with("consolidated-") &&
-               name.ends_with(".safetensors")) {
-      found.parts.push_back(name);
-    }
-  }
-  return found;
-}
-
-std::vector<std::string> PathsOf(const std::string& folder,
-                                 const std::vector<std::string>& names) {
-  std::vector<std::string> paths;
-  for (const std::string& name : names) {
-    paths.push_back((fs::path(folder) / name).string());
-  }
-  return paths;
-}
-
-Result<std::string> ChooseFile(const std::string& folder) {
-  ASSIGN_OR_RETURN(const auto names, ListFiles(folder));
-  const FolderWeights found = FindWeights(names);
-  const std::string shown = EscapeForTerminal(folder);
-  if (!found.parts.empty()) {
-    return Fail(ErrorCode::kUnsupported,
-                StrCat("\"", shown, "\": weights in several parts (",
-                       EscapeForTerminal(found.parts.front(), 128),
-                       " and others) are not joined"))
-        .Hint(
-            "use the release of this model as one consolidated.00.pth, as "
-            "safetensors or as GGUF");
-  }
-  if (found.files.empty()) {
-    return Fail(ErrorCode::kNotFound,
-                StrCat("\"", shown, "\": no weights in this folder"))
-        .Hint(
-            "looked for consolidated.00.pth, consolidated.safetensors, "
-            "model.safetensors.index.json, model.safetensors and *.gguf");
-  }
-  if (found.files.size() > 1) {
-    std::string list;
-    for (const std::string& name : found.files) {
-      if (!list.empty()) list += ", ";
-      list += EscapeForTerminal(name, 128);
-    }
-    return Fail(ErrorCode::kInvalidArgument,
-                StrCat("\"", shown, "\" holds weights more than once: ", list))
-        .Hint("name the file to use instead of its folder");
-  }
-  return found.files.front();
-}
 
 // Why a file that is no weights at all is none, by what it is.
 Unexpected RefuseContent(const std::string& path,
@@ -173,6 +77,28 @@ Unexpected WithPath(Error error, const std::string& path) {
                      StrCat("\"", EscapeForTerminal(path), "\""));
 }
 
+Unexpected RefuseSplit(const std::string& path, std::string_view what) {
+  return Fail(ErrorCode::kCorrupt,
+              StrCat("\"", EscapeForTerminal(path), "\": ", what))
+      .Id("E-GGUF-SPLIT")
+      .Hint(
+          "a split model keeps the names it was written with: "
+          "NAME-00001-of-0000N.gguf and so on, all in one folder");
+}
+
+// A file that was found as part `index` of `count` has to say the same.
+Result<void> CheckSplit(const GgufFile& gguf, const std::string& path,
+                        size_t index, size_t count) {
+  const uint64_t says_count = gguf.Unsigned("split.count").value_or(1);
+  const uint64_t says_index = gguf.Unsigned("split.no").value_or(0);
+  if (std::max<uint64_t>(says_count, 1) == count && says_index == index) {
+    return {};
+  }
+  return RefuseSplit(
+      path, StrCat("says that it is part ", says_index + 1, " of ", says_count,
+                   ", by its name it is part ", index + 1, " of ", count));
+}
+
 }  // namespace
 
 std::string_view CheckpointFormatName(CheckpointFormat format) {
@@ -185,24 +111,6 @@ std::string_view CheckpointFormatName(CheckpointFormat format) {
       return "gguf";
   }
   return "unknown";
-}
-
-Result<std::vector<std::string>> ListWeights(const std::string& folder) {
-  ASSIGN_OR_RETURN(const auto names, ListFiles(folder));
-  return PathsOf(folder, FindWeights(names).files);
-}
-
-Result<std::vector<std::string>> ListWeightParts(const std::string& folder) {
-  ASSIGN_OR_RETURN(const auto names, ListFiles(folder));
-  FolderWeights found = FindWeights(names);
-  // The first part has the name of the only file that others have.
-  for (const std::string& name : found.files) {
-    if (IsNumberedPart(name, ".pth") && !found.parts.empty()) {
-      found.parts.push_back(name);
-    }
-  }
-  std::sort(found.parts.begin(), found.parts.end());
-  return PathsOf(folder, found.parts);
 }
 
 Result<Checkpoint> Checkpoint::Open(const std::string& path) {
@@ -233,75 +141,116 @@ Result<Checkpoint> Checkpoint::Read(const std::string& path, ZipCheck check,
     return Fail(ErrorCode::kNotFound,
                 StrCat("\"", EscapeForTerminal(path), "\" does not exist"));
   }
+  const bool is_folder = fs::is_directory(status);
+  ASSIGN_OR_RETURN(const WeightSet set,
+                   is_folder ? ChooseWeightSet(path) : WeightSetOf(path));
   Checkpoint checkpoint;
-  if (!fs::is_directory(status)) {
-    const fs::path parent = fs::path(path).parent_path();
-    checkpoint.folder_ = parent.empty() ? "." : parent.string();
-    if (fs::path(path).filename() == kIndexName) {
-      RETURN_IF_ERROR(checkpoint.ReadSharded(path, open));
-    } else {
-      RETURN_IF_ERROR(checkpoint.ReadFile(path, check, open));
-    }
-    RETURN_IF_ERROR(
-        NeedTensors(checkpoint.tensors_, checkpoint.paths_.front()));
-    return checkpoint;
-  }
-  checkpoint.folder_ = path;
-  ASSIGN_OR_RETURN(const std::string name, ChooseFile(path));
-  const std::string file = (fs::path(path) / name).string();
-  if (name == kIndexName) {
-    RETURN_IF_ERROR(checkpoint.ReadSharded(file, open));
+  const fs::path parent = fs::path(path).parent_path();
+  checkpoint.folder_ = is_folder        ? path
+                       : parent.empty() ? "."
+                                        : parent.string();
+  if (set.is_index) {
+    RETURN_IF_ERROR(checkpoint.ReadSharded(set.files.front(), open));
+  } else if (set.files.size() == 1) {
+    RETURN_IF_ERROR(checkpoint.ReadFile(set.files.front(), check, open));
   } else {
-    RETURN_IF_ERROR(checkpoint.ReadFile(file, check, open));
+    RETURN_IF_ERROR(checkpoint.ReadParts(set.files, check, open));
   }
   RETURN_IF_ERROR(NeedTensors(checkpoint.tensors_, checkpoint.paths_.front()));
   return checkpoint;
 }
 
-Result<void> Checkpoint::ReadFile(const std::string& path, ZipCheck check,
-                                  const SourceOpener& open) {
+Result<Checkpoint::OneFile> Checkpoint::ReadOne(const std::string& path,
+                                                ZipCheck check,
+                                                const SourceOpener& open) {
   ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> source, open(path));
   const ByteSource& file = *source;
   ASSIGN_OR_RETURN(const SniffedContent content, SniffContent(file));
   if (!content.format.has_value()) return RefuseContent(path, content);
-  format_ = *content.format;
-  paths_ = {path};
-  switch (format_) {
+  OneFile one;
+  one.format = *content.format;
+  one.size = file.size();
+  switch (one.format) {
     case CheckpointFormat::kTorch: {
       auto torch = ReadTorch(file, check);
       if (!torch) return WithPath(std::move(torch).error(), path);
-      tensors_ = std::move(torch->tensors);
+      one.tensors = std::move(torch->tensors);
       for (const ZipEntry& record : torch->records) {
-        stored_crcs_.push_back(
+        one.crcs.push_back(
             {record.name, 0, record.payload_offset, record.size, record.crc32});
       }
-      return {};
+      return one;
     }
     case CheckpointFormat::kSafetensors: {
       auto read = ReadSafetensors(file);
       if (!read) return WithPath(std::move(read).error(), path);
-      tensors_ = std::move(read->tensors);
-      return {};
+      one.tensors = std::move(read->tensors);
+      return one;
     }
     case CheckpointFormat::kGguf: {
       auto gguf = ReadGguf(file);
       if (!gguf) return WithPath(std::move(gguf).error(), path);
-      const auto parts = gguf->Unsigned("split.count");
-      if (parts.has_value() && *parts > 1) {
-        return Fail(ErrorCode::kUnsupported,
-                    StrCat("\"", EscapeForTerminal(path), "\": one of ", *parts,
-                           " parts of a split GGUF, which are not "
-                           "joined"))
-            .Hint(
-                "join them with llama.cpp's gguf-split --merge, or fetch "
-                "the model as one file");
-      }
-      tensors_ = gguf->tensors;
-      gguf_ = std::make_unique<GgufFile>(std::move(gguf).value());
-      return {};
+      one.tensors = std::move(gguf->tensors);
+      one.gguf = std::make_unique<GgufFile>(std::move(gguf).value());
+      return one;
     }
   }
   return Fail(ErrorCode::kInternal, "a format without a reader");
+}
+
+Result<void> Checkpoint::ReadFile(const std::string& path, ZipCheck check,
+                                  const SourceOpener& open) {
+  ASSIGN_OR_RETURN(OneFile one, ReadOne(path, check, open));
+  if (one.gguf != nullptr) {
+    RETURN_IF_ERROR(CheckSplit(*one.gguf, path, 0, 1));
+    one.gguf->tensors = one.tensors;
+  }
+  format_ = one.format;
+  paths_ = {path};
+  tensors_ = std::move(one.tensors);
+  gguf_ = std::move(one.gguf);
+  stored_crcs_ = std::move(one.crcs);
+  return {};
+}
+
+Result<void> Checkpoint::ReadParts(const std::vector<std::string>& paths,
+                                   ZipCheck check, const SourceOpener& open) {
+  std::vector<PartTable> parts;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    ASSIGN_OR_RETURN(OneFile one, ReadOne(paths[i], check, open));
+    if (i == 0) {
+      format_ = one.format;
+      gguf_ = std::move(one.gguf);
+    } else if (one.format != format_) {
+      return Fail(ErrorCode::kCorrupt,
+                  StrCat("\"", EscapeForTerminal(paths[i]), "\" is ",
+                         CheckpointFormatName(one.format), ", \"",
+                         EscapeForTerminal(paths[0]), "\" is ",
+                         CheckpointFormatName(format_),
+                         ": no parts of one model"))
+          .Id("E-PARTS")
+          .Hint("files of two downloads may have been mixed");
+    }
+    if (format_ == CheckpointFormat::kGguf) {
+      RETURN_IF_ERROR(
+          CheckSplit(i == 0 ? *gguf_ : *one.gguf, paths[i], i, paths.size()));
+    }
+    for (StoredCrc& crc : one.crcs) {
+      crc.file_index = static_cast<uint32_t>(i);
+      stored_crcs_.push_back(std::move(crc));
+    }
+    parts.push_back({paths[i], std::move(one.tensors), one.size});
+  }
+  ASSIGN_OR_RETURN(tensors_, JoinParts(parts));
+  paths_ = paths;
+  if (gguf_ == nullptr) return {};
+  const auto total = gguf_->Unsigned("split.tensors.count");
+  if (total.has_value() && *total != tensors_.size()) {
+    return RefuseSplit(paths[0], StrCat("split.tensors.count is ", *total,
+                                        ", the parts hold ", tensors_.size()));
+  }
+  gguf_->tensors = tensors_;
+  return {};
 }
 
 Result<void> Checkpoint::ReadSharded(const std::string& index_path,

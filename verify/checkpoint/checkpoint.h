@@ -47,13 +47,6 @@ struct StoredCrc {
   uint32_t crc32 = 0;
 };
 
-// The weights of a folder, as paths in the order of their names: files that are
-// each a whole checkpoint, and parts of forms that are not joined
-// (consolidated.NN.pth and the like).
-// Errors: kNotFound, kIo, kLimit (too many files).
-Result<std::vector<std::string>> ListWeights(const std::string& folder);
-Result<std::vector<std::string>> ListWeightParts(const std::string& folder);
-
 // How a file is opened by its path; for files of which only parts are here.
 using SourceOpener =
     std::function<Result<std::unique_ptr<ByteSource>>(const std::string&)>;
@@ -62,13 +55,15 @@ using SourceOpener =
 // valid while it lives. Movable; Bytes() is thread-safe.
 class Checkpoint {
  public:
-  // `path`: a weights file, or a folder that holds weights in one of the
-  // layouts below (exactly one family, else kInvalidArgument naming them):
-  //   consolidated.00.pth | consolidated.safetensors |
-  //   model.safetensors.index.json + shards | model.safetensors | one *.gguf
-  // Errors: kNotFound, kIo, kCorrupt (ids E-HTML, E-LFS-POINTER, E-EMPTY,
-  // E-CONTENT for a file that is no weights at all, else those of its reader),
-  // kUnsupported, kLimit.
+  // `path`: a weights file, with all files of its set (weight_files.h), or a
+  // folder that holds exactly one set:
+  //   consolidated.00.pth | consolidated.NN.pt(h), each with tensors of its own
+  //   | consolidated.safetensors | consolidated-N-of-N.safetensors |
+  //   model.safetensors.index.json + shards | model.safetensors | *.gguf |
+  //   *-N-of-N.gguf
+  // Errors: those of weight_files.h and JoinParts; kNotFound, kIo, kCorrupt
+  // (ids E-HTML, E-LFS-POINTER, E-EMPTY, E-CONTENT for a file that is no
+  // weights at all, else those of its reader), kUnsupported, kLimit.
   static Result<Checkpoint> Open(const std::string& path);
 
   // The same without mapping the files: only names, shapes and places, for
@@ -106,8 +101,19 @@ class Checkpoint {
  private:
   static Result<Checkpoint> Read(const std::string& path, ZipCheck check,
                                  const SourceOpener& open);
+  struct OneFile {
+    CheckpointFormat format = CheckpointFormat::kTorch;
+    uint64_t size = 0;
+    TensorTable tensors;
+    std::unique_ptr<GgufFile> gguf;  // without its table
+    std::vector<StoredCrc> crcs;
+  };
+  static Result<OneFile> ReadOne(const std::string& path, ZipCheck check,
+                                 const SourceOpener& open);
   Result<void> ReadFile(const std::string& path, ZipCheck check,
                         const SourceOpener& open);
+  Result<void> ReadParts(const std::vector<std::string>& paths, ZipCheck check,
+                         const SourceOpener& open);
   Result<void> ReadSharded(const std::string& index_path,
                            const SourceOpener& open);
   Result<void> Map();

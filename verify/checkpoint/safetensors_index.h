@@ -24,10 +24,6 @@ inline constexpr uint64_t kMaxSafetensorsIndexBytes = 16u << 20;
 inline constexpr size_t kMaxIndexTensors = 1u << 18;
 inline constexpr size_t kMaxSafetensorsShards = 10'000;
 
-// The id of the error, kNotFound, for a shard that an index names and that is
-// not there: a copy that is no copy, unless only a part was wanted.
-inline constexpr std::string_view kShardMissing = "E-SHARD-MISSING";
-
 struct SafetensorsIndex {
   // Plain file names, sorted, each once.
   std::vector<std::string> shards;

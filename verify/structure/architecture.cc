@@ -45,6 +45,8 @@ uint64_t Size(Dim dim, const ModelConfig& config) {
       return config.ff_dim;
     case Dim::kTwoFf:
       return 2 * config.ff_dim;
+    case Dim::kExpertsFf:
+      return config.num_experts * config.ff_dim;
     case Dim::kDenseFf:
       // Models without a mixture have one width alone.
       return traits.dense_ff_dim != 0 ? traits.dense_ff_dim : config.ff_dim;
@@ -255,16 +257,31 @@ bool StartsWith(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
 }
 
+// "blk.3.ffn_up.5.weight": only a tensor of one expert has a number there.
+bool IsOfOneExpert(std::string_view name) {
+  for (const std::string_view part : {".ffn_gate.", ".ffn_down.", ".ffn_up."}) {
+    const size_t at = name.find(part);
+    if (at == std::string_view::npos) continue;
+    const size_t next = at + part.size();
+    return next < name.size() && name[next] >= '0' && name[next] <= '9';
+  }
+  return false;
+}
+
 }  // namespace
 
 std::span<const Fragment> FamilyTable(Family family, NameScheme scheme) {
   switch (scheme) {
     case NameScheme::kMistral:
       return MistralTable(family);
+    case NameScheme::kMistralStacked:
+      return MistralStackedTable(family);
     case NameScheme::kHuggingFace:
       return HuggingFaceTable(family);
     case NameScheme::kGguf:
       return GgufTable(family);
+    case NameScheme::kGgufByExpert:
+      return GgufByExpertTable(family);
   }
   return {};
 }
@@ -321,17 +338,15 @@ std::vector<TensorSpec> ExpectedTensors(const ModelConfig& config,
 
 std::optional<NameScheme> DetectNameScheme(const TensorTable& tensors) {
   bool mistral = false;
+  bool stacked = false;
   bool hugging_face = false;
   bool gguf = false;
+  bool by_expert = false;
   for (const TensorInfo& tensor : tensors.tensors()) {
     const std::string_view name = tensor.name;
     if (StartsWith(name, "layers.")) {
-      // Stacked experts with a transposed w2 (the first upload of Mixtral to
-      // Hugging Face) look like Mistral's names but are not.
-      if (name.find(".block_sparse_moe.") != std::string_view::npos) {
-        return std::nullopt;
-      }
       mistral = true;
+      stacked |= name.find(".block_sparse_moe.") != std::string_view::npos;
     } else if (name == "tok_embeddings.weight" || name == "norm.weight") {
       mistral = true;
     } else if (StartsWith(name, "model.") || name == "lm_head.weight" ||
@@ -340,11 +355,16 @@ std::optional<NameScheme> DetectNameScheme(const TensorTable& tensors) {
     } else if (StartsWith(name, "blk.") || name == "token_embd.weight" ||
                name == "output_norm.weight") {
       gguf = true;
+      by_expert |= IsOfOneExpert(name);
     }
   }
-  if (mistral && !hugging_face && !gguf) return NameScheme::kMistral;
+  if (mistral && !hugging_face && !gguf) {
+    return stacked ? NameScheme::kMistralStacked : NameScheme::kMistral;
+  }
   if (hugging_face && !mistral && !gguf) return NameScheme::kHuggingFace;
-  if (gguf && !mistral && !hugging_face) return NameScheme::kGguf;
+  if (gguf && !mistral && !hugging_face) {
+    return by_expert ? NameScheme::kGgufByExpert : NameScheme::kGguf;
+  }
   return std::nullopt;
 }
 

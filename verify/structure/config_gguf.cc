@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "verify/base/text.h"
+#include "verify/structure/architecture.h"
 #include "verify/structure/config_check.h"
 #include "verify/structure/family_config.h"
 #include "verify/structure/gguf_fields.h"
@@ -143,6 +144,9 @@ Result<ModelConfig> ConfigFromGguf(const GgufFile& gguf) {
   ModelConfig config;
   config.rope_style = RopeStyle::kInterleaved;
   config.names = NameScheme::kGguf;
+  if (DetectNameScheme(gguf.tensors) == NameScheme::kGgufByExpert) {
+    config.names = NameScheme::kGgufByExpert;
+  }
   ASSIGN_OR_RETURN(config.dim, RequiredUnsigned(gguf, kGgufKeys.dim));
   ASSIGN_OR_RETURN(config.num_layers,
                    RequiredUnsigned(gguf, kGgufKeys.num_layers));

@@ -10,7 +10,6 @@
 #include "verify/structure/architecture.h"
 #include "verify/structure/config_check.h"
 #include "verify/structure/model_config.h"
-#include "verify/structure/part_kind.h"
 
 namespace verify {
 namespace {
@@ -38,6 +37,43 @@ Result<ModelConfig> Named(Result<ModelConfig> config, const std::string& path) {
   return WithContext(std::move(config).error(), EscapeForTerminal(path));
 }
 
+std::optional<uint64_t> EmbeddingRows(const Checkpoint& checkpoint) {
+  const TensorInfo* const embedding =
+      checkpoint.tensors().Find("tok_embeddings.weight");
+  if (embedding == nullptr || embedding->shape.size() != 2) return std::nullopt;
+  return embedding->shape[0];
+}
+
+// The upload with stacked experts was made from Mistral's files for Hugging
+// Face's hub: its params.json has the keys of either, or config.json is there
+// alone. Rows of q and k stand as in Mistral's files whatever the keys.
+Result<ModelConfig> StackedConfig(const Checkpoint& checkpoint) {
+  std::string path = checkpoint.folder() + "/params.json";
+  auto read = ReadConfigFile(path);
+  if (!read && read.error().code == ErrorCode::kNotFound) {
+    const std::string other = checkpoint.folder() + "/config.json";
+    auto instead = ReadConfigFile(other);
+    if (instead || instead.error().code != ErrorCode::kNotFound) {
+      path = other;
+      read = std::move(instead);
+    }
+  }
+  ASSIGN_OR_RETURN(Json json, std::move(read));
+  const auto parse = [&]() -> Result<ModelConfig> {
+    if (!json.is_object() || !json.contains("hidden_size")) {
+      return ConfigFromParamsJson(json, EmbeddingRows(checkpoint));
+    }
+    if (!json.contains("architectures") && !json.contains("model_type")) {
+      json["architectures"] = Json::array({"MixtralForCausalLM"});
+    }
+    return ConfigFromHuggingFaceJson(json);
+  };
+  ASSIGN_OR_RETURN(ModelConfig config, Named(parse(), path));
+  config.rope_style = RopeStyle::kInterleaved;
+  config.names = NameScheme::kMistralStacked;
+  return config;
+}
+
 }  // namespace
 
 Result<ModelConfig> LoadModelConfig(const Checkpoint& checkpoint) {
@@ -48,26 +84,13 @@ Result<ModelConfig> LoadModelConfig(const Checkpoint& checkpoint) {
   if (scheme == NameScheme::kMistral) {
     const std::string path = checkpoint.folder() + "/params.json";
     ASSIGN_OR_RETURN(const Json json, ReadConfigFile(path));
-    std::optional<uint64_t> rows;
-    const TensorInfo* const embedding =
-        checkpoint.tensors().Find("tok_embeddings.weight");
-    if (embedding != nullptr && embedding->shape.size() == 2) {
-      rows = embedding->shape[0];
-    }
-    return Named(ConfigFromParamsJson(json, rows), path);
+    return Named(ConfigFromParamsJson(json, EmbeddingRows(checkpoint)), path);
   }
+  if (scheme == NameScheme::kMistralStacked) return StackedConfig(checkpoint);
   if (scheme == NameScheme::kHuggingFace) {
     const std::string path = checkpoint.folder() + "/config.json";
     ASSIGN_OR_RETURN(const Json json, ReadConfigFile(path));
     return Named(ConfigFromHuggingFaceJson(json), path);
-  }
-  if (HasStackedExperts(checkpoint.tensors())) {
-    return ConfigError(
-        ErrorCode::kUnsupported,
-        StrCat("\"", EscapeForTerminal(checkpoint.files().front()),
-               "\" has its experts stacked and the down matrix transposed, as "
-               "the first upload of Mixtral to Hugging Face had, which is not "
-               "read"));
   }
   return ConfigError(
       ErrorCode::kUnsupported,

@@ -23,7 +23,15 @@ enum class RopeStyle {
 };
 
 // How a file names its tensors.
-enum class NameScheme { kMistral, kHuggingFace, kGguf };
+enum class NameScheme {
+  kMistral,
+  // Mistral's names with the experts of a layer stacked in one matrix, w2
+  // transposed: the first upload of Mixtral to Hugging Face.
+  kMistralStacked,
+  kHuggingFace,
+  kGguf,
+  kGgufByExpert,  // with a tensor for each expert, as until March 2024
+};
 
 // Families of models whose tensors are known by name and shape. The engine
 // runs the first; of the others only the structure is checked.

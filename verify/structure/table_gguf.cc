@@ -102,6 +102,25 @@ constexpr TensorPattern kDense[] = {
      {Dim::kModel, Dim::kDenseFf}},
 };
 
+constexpr TensorPattern kExpertsOneByOne[] = {
+    {Role::kRouter,
+     Where::kMoeLayer,
+     "blk.{N}.ffn_gate_inp.weight",
+     {Dim::kExperts, Dim::kModel}},
+    {Role::kFfnGate,
+     Where::kExpert,
+     "blk.{N}.ffn_gate.{X}.weight",
+     {Dim::kFf, Dim::kModel}},
+    {Role::kFfnUp,
+     Where::kExpert,
+     "blk.{N}.ffn_up.{X}.weight",
+     {Dim::kFf, Dim::kModel}},
+    {Role::kFfnDown,
+     Where::kExpert,
+     "blk.{N}.ffn_down.{X}.weight",
+     {Dim::kModel, Dim::kFf}},
+};
+
 constexpr TensorPattern kExperts[] = {
     {Role::kRouter,
      Where::kMoeLayer,
@@ -260,6 +279,8 @@ constexpr Fragment kQwen3MoeParts[] = {kModelNames, kAttention, kHeadNorms,
                                        kFfnNorm, kExperts};
 constexpr Fragment kOlmoeParts[] = {kModelNames, kAttention, kVectorNorms,
                                     kFfnNorm, kExperts};
+constexpr Fragment kByExpertParts[] = {kModelNames, kAttention, kFfnNorm,
+                                       kDense, kExpertsOneByOne};
 constexpr Fragment kDeepseekParts[] = {
     kModelNames, kDeepseekAttention, kFfnNorm,      kDense,
     kExperts,    kRouterBias,        kSharedExperts};
@@ -298,6 +319,11 @@ std::span<const Fragment> GgufTable(Family family) {
     case Family::kLlama4:
       return kLlama4Parts;
   }
+  return {};
+}
+
+std::span<const Fragment> GgufByExpertTable(Family family) {
+  if (family == Family::kLlama) return kByExpertParts;
   return {};
 }
 

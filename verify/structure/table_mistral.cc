@@ -21,7 +21,7 @@ constexpr TensorPattern kMistralModel[] = {
      If::kUntied},
 };
 
-constexpr TensorPattern kMistralLayer[] = {
+constexpr TensorPattern kMistralAttention[] = {
     {Role::kAttentionNorm,
      Where::kLayer,
      "layers.{N}.attention_norm.weight",
@@ -46,6 +46,9 @@ constexpr TensorPattern kMistralLayer[] = {
      Where::kLayer,
      "layers.{N}.ffn_norm.weight",
      {Dim::kModel}},
+};
+
+constexpr TensorPattern kMistralFeedForward[] = {
     {Role::kFfnGate,
      Where::kDenseLayer,
      "layers.{N}.feed_forward.w1.weight",
@@ -76,12 +79,40 @@ constexpr TensorPattern kMistralLayer[] = {
      {Dim::kModel, Dim::kFf}},
 };
 
-constexpr Fragment kParts[] = {kMistralModel, kMistralLayer};
+// w2 of each expert is stored as its transpose, so all three have one shape.
+constexpr TensorPattern kStackedFeedForward[] = {
+    {Role::kRouter,
+     Where::kMoeLayer,
+     "layers.{N}.block_sparse_moe.gate.weight",
+     {Dim::kExperts, Dim::kModel}},
+    {Role::kFfnGate,
+     Where::kMoeLayer,
+     "layers.{N}.block_sparse_moe.w1",
+     {Dim::kExpertsFf, Dim::kModel}},
+    {Role::kFfnUp,
+     Where::kMoeLayer,
+     "layers.{N}.block_sparse_moe.w3",
+     {Dim::kExpertsFf, Dim::kModel}},
+    {Role::kFfnDown,
+     Where::kMoeLayer,
+     "layers.{N}.block_sparse_moe.w2",
+     {Dim::kExpertsFf, Dim::kModel}},
+};
+
+constexpr Fragment kParts[] = {kMistralModel, kMistralAttention,
+                               kMistralFeedForward};
+constexpr Fragment kStackedParts[] = {kMistralModel, kMistralAttention,
+                                      kStackedFeedForward};
 
 }  // namespace
 
 std::span<const Fragment> MistralTable(Family family) {
   if (family == Family::kLlama) return kParts;
+  return {};
+}
+
+std::span<const Fragment> MistralStackedTable(Family family) {
+  if (family == Family::kLlama) return kStackedParts;
   return {};
 }
 

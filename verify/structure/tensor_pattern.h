@@ -29,6 +29,7 @@ enum class Dim : uint8_t {
   kExperts,
   kFf,
   kTwoFf,
+  kExpertsFf,  // num_experts * ff_dim
   kDenseFf,
   kSharedFf,
   kTwoSharedFf,
@@ -93,7 +94,9 @@ std::span<const Fragment> FamilyTable(Family family, NameScheme scheme);
 
 // The parts of FamilyTable, by scheme.
 std::span<const Fragment> MistralTable(Family family);
+std::span<const Fragment> MistralStackedTable(Family family);
 std::span<const Fragment> HuggingFaceTable(Family family);
 std::span<const Fragment> GgufTable(Family family);
+std::span<const Fragment> GgufByExpertTable(Family family);
 
 }  // namespace verify

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "inference/ops/reference.h"
@@ -24,7 +25,7 @@ Matrix RandomMatrix(DType dtype, size_t rows, size_t cols,
                     tests::TestRandom& random) {
   Matrix m;
   m.view = {dtype, rows, cols, *verify::DTypeBytes(dtype, cols), nullptr};
-  m.bytes.resize(m.view.size_bytes());
+  m.bytes.resize(rows * m.view.row_bytes);
   m.view.data = m.bytes.data();
   for (size_t r = 0; r < rows; ++r) {
     EXPECT_TRUE(EncodeRow(
@@ -84,6 +85,40 @@ TEST(MatMulTest, SameBitsForAnyThreadsAndBatch) {
       EXPECT_EQ(together, alone);
       if (first.empty()) first = together;
       EXPECT_EQ(together, first) << threads;
+    }
+  }
+}
+
+// A matrix that lies across gives the same bits as one that lies along.
+TEST(MatMulTest, SameBitsWhenTransposed) {
+  tests::TestRandom random(5);
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    const Matrix m = RandomMatrix(dtype, 131, 96, random);
+    const size_t element = verify::BlockBytes(dtype);
+    std::vector<std::byte> across(m.bytes.size());
+    for (size_t r = 0; r < 131; ++r) {
+      for (size_t c = 0; c < 96; ++c) {
+        std::memcpy(across.data() + (c * 131 + r) * element,
+                    m.bytes.data() + (r * 96 + c) * element, element);
+      }
+    }
+    TensorView view = m.view;
+    view.data = across.data();
+    view.row_bytes = element;
+    view.col_bytes = 131 * element;
+    for (const size_t tokens : {1u, 7u}) {
+      const std::vector<float> x = random.Floats(tokens * 96);
+      for (const size_t threads : {1u, 3u}) {
+        verify::ThreadPool pool(threads);
+        MatMul matmul(BestKernels(), pool);
+        std::vector<float> along(tokens * 131);
+        std::vector<float> y(tokens * 131);
+        const MatMulJob jobs[] = {
+            {&m.view, x.data(), tokens, along.data(), 131},
+            {&view, x.data(), tokens, y.data(), 131}};
+        ASSERT_TRUE(matmul.Run(jobs));
+        EXPECT_EQ(y, along) << verify::DTypeName(dtype);
+      }
     }
   }
 }

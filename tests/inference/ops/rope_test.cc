@@ -33,8 +33,9 @@ std::vector<float> Expected(const std::vector<float>& x, size_t head_dim,
           std::complex<long double>(static_cast<long double>(x[a]),
                                     static_cast<long double>(x[b])) *
           std::polar(1.0L, angle);
-      out[a] = static_cast<float>(turned.real());
-      out[b] = static_cast<float>(turned.imag());
+      // Pairs are neighbours afterwards.
+      out[h + 2 * i] = static_cast<float>(turned.real());
+      out[h + 2 * i + 1] = static_cast<float>(turned.imag());
     }
   }
   return out;
@@ -83,8 +84,8 @@ TEST(RopeTest, PairsNeighboursOrHalves) {
   x = {1, 0, 0, 1};
   RotateHeads(x, cos, sin, RopeStyle::kHalf);
   EXPECT_NEAR(static_cast<double>(x[0]), -0.9899925, 1e-6);
-  EXPECT_NEAR(static_cast<double>(x[2]), 0.1411200, 1e-6);
-  EXPECT_NEAR(static_cast<double>(x[1]), -0.2955202, 1e-6);
+  EXPECT_NEAR(static_cast<double>(x[1]), 0.1411200, 1e-6);
+  EXPECT_NEAR(static_cast<double>(x[2]), -0.2955202, 1e-6);
   EXPECT_NEAR(static_cast<double>(x[3]), 0.9553365, 1e-6);
 }
 

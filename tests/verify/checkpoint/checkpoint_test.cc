@@ -11,7 +11,7 @@
 #include "tests/support/gguf_builder.h"
 #include "tests/support/pickle_builder.h"
 #include "tests/support/temp_dir.h"
-#include "verify/checkpoint/safetensors_index.h"
+#include "verify/checkpoint/weight_files.h"
 #include "verify/container/crc32.h"
 
 namespace verify {
@@ -239,18 +239,35 @@ TEST(CheckpointTest, RefusesFoldersWithTwoFamilies) {
               "consolidated.00.pth, consolidated.safetensors");
 }
 
-TEST(CheckpointTest, SaysWhatIsNotJoined) {
-  for (const char* const name : {"consolidated.01.pth", "consolidated.00.pt",
-                                 "consolidated-00001-of-00002.safetensors"}) {
-    const TempDir dir;
-    dir.Write(name, SmallTorch());
-    ExpectError(Checkpoint::Open(dir.path()), ErrorCode::kUnsupported, name);
+TEST(CheckpointTest, C5JoinsPartsOfOneSet) {
+  const TempDir dir;
+  dir.Write("consolidated.00.pt", SmallSafetensors("a"));
+  dir.Write("consolidated.01.pt", SmallSafetensors("b"));
+  for (const std::string& path : {dir.path(), dir.File("consolidated.01.pt")}) {
+    const auto checkpoint = Checkpoint::Open(path);
+    ASSERT_TRUE(checkpoint) << checkpoint.error().ToString();
+    EXPECT_EQ(checkpoint->files().size(), 2u);
+    EXPECT_EQ(checkpoint->tensors().Find("b")->file_index, 1u);
+    EXPECT_EQ(checkpoint->folder(), dir.path());
   }
+  dir.Write("consolidated.02.pt", SmallTorch());
+  ExpectError(Checkpoint::Open(dir.path()), ErrorCode::kCorrupt,
+              "no parts of one model", "E-PARTS");
+}
+
+TEST(CheckpointTest, C5ASplitSaysWhatItsNameSays) {
   tests::GgufBuilder split;
   split.Key("split.count", 2, std::string("\x02\x00", 2));
   const TempDir dir;
   ExpectError(Checkpoint::Open(dir.Write("a.gguf", split.Build())),
-              ErrorCode::kUnsupported, "one of 2 parts");
+              ErrorCode::kCorrupt, "part 1 of 2, by its name it is part 1 of 1",
+              "E-GGUF-SPLIT");
+  const TempDir plain;
+  plain.Write("b-1-of-2.gguf", tests::GgufBuilder().Build());
+  ExpectError(Checkpoint::Open(
+                  plain.Write("b-2-of-2.gguf", tests::GgufBuilder().Build())),
+              ErrorCode::kCorrupt, "by its name it is part 1 of 2",
+              "E-GGUF-SPLIT");
 }
 
 TEST(CheckpointTest, SaysWhenThereIsNothing) {

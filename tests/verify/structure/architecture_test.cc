@@ -204,7 +204,13 @@ TEST(ArchitectureTest, DetectsTheSchemeOfNames) {
   // The stacked form: names like Mistral's, w2 transposed.
   EXPECT_EQ(DetectNameScheme(Table({"layers.0.attention.wq.weight",
                                     "layers.0.block_sparse_moe.w1"})),
-            std::nullopt);
+            NameScheme::kMistralStacked);
+  EXPECT_EQ(
+      DetectNameScheme(Table({"blk.0.attn_q.weight", "blk.0.ffn_up.7.weight"})),
+      NameScheme::kGgufByExpert);
+  EXPECT_EQ(
+      DetectNameScheme(Table({"blk.0.attn_q.weight", "blk.0.ffn_up.weight"})),
+      NameScheme::kGguf);
 }
 
 }  // namespace

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "inference/tensor/stored_matrix.h"
+
+#include <string>
+#include <utility>
+
+#include "verify/base/text.h"
+
+namespace inference {
+namespace {
+
+using verify::ErrorCode;
+using verify::Fail;
+using verify::ModelConfig;
+using verify::NameScheme;
+using verify::Result;
+using verify::StrCat;
+using verify::TensorInfo;
+using verify::TensorRole;
+
+verify::Unexpected Refuse(const TensorInfo& tensor, std::string_view what) {
+  return Fail(ErrorCode::kCorrupt,
+              StrCat("tensor \"", verify::EscapeForTerminal(tensor.name), "\" ",
+                     verify::ShapeText(tensor.shape), ": ", what))
+      .Id("E-STRUCTURE");
+}
+
+// The whole tensor as a matrix: all dimensions but the last are rows.
+Result<StoredMatrix> WholeTensor(const TensorInfo& tensor) {
+  StoredMatrix matrix;
+  matrix.tensor = &tensor;
+  const size_t dims = tensor.shape.size();
+  if (dims == 0) return Refuse(tensor, "a number, not a matrix");
+  matrix.cols = tensor.shape.back();
+  for (size_t d = 0; d + 1 < dims; ++d) matrix.rows *= tensor.shape[d];
+  matrix.row_stride = matrix.cols;
+  if (tensor.contiguous()) return matrix;
+  if (dims > 2 || verify::BlockElements(tensor.dtype) != 1) {
+    return Fail(ErrorCode::kUnsupported,
+                StrCat("tensor \"", verify::EscapeForTerminal(tensor.name),
+                       "\": stored with strides that are not read"))
+        .Id("E-STRIDES");
+  }
+  matrix.row_stride = dims == 2 ? tensor.strides[0] : 0;
+  matrix.col_stride = tensor.strides[dims - 1];
+  return matrix;
+}
+
+// `matrix` holds one matrix for each expert, one after the other by rows.
+Result<uint64_t> TakeExpert(StoredMatrix& matrix, const ModelConfig& config,
+                            uint64_t expert) {
+  if (config.num_experts == 0 || matrix.rows % config.num_experts != 0 ||
+      expert >= config.num_experts) {
+    return Refuse(*matrix.tensor, "not a matrix for each expert");
+  }
+  matrix.rows /= config.num_experts;
+  return expert * matrix.rows * matrix.row_stride;
+}
+
+// Elements from the first to the last, both counted.
+uint64_t Extent(const StoredMatrix& matrix) {
+  if (matrix.rows == 0 || matrix.cols == 0) return 0;
+  return (matrix.rows - 1) * matrix.row_stride +
+         (matrix.cols - 1) * matrix.col_stride + 1;
+}
+
+uint64_t HalfRotatedHeads(const ModelConfig& config, TensorRole role) {
+  if (config.rope_style != verify::RopeStyle::kHalf) return 0;
+  if (role == TensorRole::kAttentionQ) return config.num_heads;
+  return role == TensorRole::kAttentionK ? config.num_kv_heads : 0;
+}
+
+}  // namespace
+
+TensorView StoredMatrix::View() const {
+  TensorView view;
+  view.dtype = tensor->dtype;
+  view.rows = static_cast<size_t>(rows);
+  view.cols = static_cast<size_t>(cols);
+  view.data = bytes.data();
+  // What was found fits its tensor, so no size overflows.
+  const uint64_t block = verify::BlockElements(view.dtype);
+  const uint64_t block_bytes = verify::BlockBytes(view.dtype);
+  view.row_bytes = static_cast<size_t>(row_stride / block * block_bytes);
+  if (col_stride != 1) {
+    view.col_bytes = static_cast<size_t>(col_stride * block_bytes);
+  }
+  return view;
+}
+
+Result<StoredMatrix> FindStoredMatrix(const verify::Checkpoint& checkpoint,
+                                      const ModelConfig& config,
+                                      TensorRole role, int64_t layer,
+                                      int64_t expert) {
+  const TensorInfo* const tensor = checkpoint.tensors().Find(
+      verify::TensorName(config.names, role, layer, expert));
+  CHECK(tensor != nullptr);
+  ASSIGN_OR_RETURN(StoredMatrix matrix, WholeTensor(*tensor));
+  uint64_t first = 0;
+  const bool holds_all = config.names == NameScheme::kGguf ||
+                         config.names == NameScheme::kMistralStacked;
+  if (expert >= 0 && holds_all) {
+    ASSIGN_OR_RETURN(first,
+                     TakeExpert(matrix, config, static_cast<uint64_t>(expert)));
+    if (config.names == NameScheme::kMistralStacked &&
+        role == TensorRole::kFfnDown) {
+      std::swap(matrix.rows, matrix.cols);
+      std::swap(matrix.row_stride, matrix.col_stride);
+    }
+  }
+  matrix.half_rotated_heads = HalfRotatedHeads(config, role);
+  if (matrix.col_stride != 1 && verify::BlockElements(tensor->dtype) != 1) {
+    return Fail(ErrorCode::kUnsupported,
+                StrCat("tensor \"", verify::EscapeForTerminal(tensor->name),
+                       "\": packed blocks cannot be read across"))
+        .Id("E-STRIDES");
+  }
+  if (matrix.row_stride % verify::BlockElements(tensor->dtype) != 0) {
+    return Refuse(*tensor, "rows are no whole number of blocks");
+  }
+  const auto begin = verify::DTypeBytes(tensor->dtype, first);
+  const auto size = verify::DTypeBytes(tensor->dtype, Extent(matrix));
+  if (!begin.has_value() || !size.has_value() || *begin > tensor->size_bytes ||
+      *size > tensor->size_bytes - *begin) {
+    return Refuse(*tensor, "more elements than the tensor has bytes for");
+  }
+  matrix.bytes = checkpoint.Bytes(*tensor).subspan(static_cast<size_t>(*begin),
+                                                   static_cast<size_t>(*size));
+  return matrix;
+}
+
+}  // namespace inference

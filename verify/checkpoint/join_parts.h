@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tables of several files of one checkpoint as one table. What the files are to
+// each other is told by the names of their tensors.
+// Tested by tests/verify/checkpoint/join_parts_test.cc.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "verify/base/result.h"
+#include "verify/checkpoint/tensor_table.h"
+
+namespace verify {
+
+struct PartTable {
+  std::string path;
+  TensorTable tensors;
+  uint64_t file_size = 0;
+};
+
+// Whether experts are stacked as in the first upload of Mixtral to Hugging
+// Face: layers.N.block_sparse_moe.w1, w2, w3, each [experts * ff, dim], w2
+// transposed, which a view of the right size would not notice.
+bool HasStackedExperts(const TensorTable& tensors);
+
+// Files with tensors of their own become one table, file_index i being
+// parts[i]. Requires at least two parts. Errors: kUnsupported (E-PARTS: slices
+// of a tensor-parallel run, where each file has every tensor), kCorrupt
+// (E-PARTS: some tensors are in several files and others not: no parts of one
+// model), those of TensorTable::Add.
+Result<TensorTable> JoinParts(const std::vector<PartTable>& parts);
+
+}  // namespace verify
