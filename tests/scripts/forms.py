@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One model in every layout that releases came in: the same logits to the last
-bit, straight from the files, and the same GGUF; what is missing, mixed or
+bit, straight from the files, and the same GGUF; C5 what is missing, C6 mixed or
 contradicts itself is named."""
 import json
 import os
