@@ -97,7 +97,8 @@ Result<void> CheckJsonLimits(std::string_view text, const JsonLimits& limits) {
     }
     if (text[at] != '"') continue;
     const size_t begin = ++at;
-    while (at < text.size() && text[at] != '"') at += text[at] == '\\' ? 2 : 1;
+    while (at < text.size() && text[at] != '"')
+      at += text[at] == '\\' ? 2u : 1u;
     if (std::min(at, text.size()) - begin > limits.max_text_bytes) {
       return Fail(ErrorCode::kLimit, StrCat("JSON: a text of more than ",
                                             limits.max_text_bytes, " bytes"))
