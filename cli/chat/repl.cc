@@ -37,7 +37,12 @@ Result<Conversation> Conversation::Create(const inference::Model& model,
   }
   ASSIGN_OR_RETURN(inference::Session session,
                    inference::Session::Create(model, filled.context_tokens));
-  Conversation conversation(model, std::move(session), filled);
+  auto version = inference::InstructVersion::kV1;
+  if (!filled.raw) {
+    ASSIGN_OR_RETURN(version,
+                     inference::ChooseInstructVersion(model.tokenizer()));
+  }
+  Conversation conversation(model, std::move(session), filled, version);
   conversation.Clear();
   return conversation;
 }
@@ -52,12 +57,9 @@ void Conversation::Clear() {
 Result<std::vector<TokenId>> Conversation::PromptIds(const std::string& text) {
   if (!options_.raw) {
     turns_.push_back({Role::kUser, text});
-    return inference::ChatPromptV1(model_->tokenizer(), turns_);
+    return inference::ChatPrompt(model_->tokenizer(), version_, turns_);
   }
-  std::vector<TokenId> ids{model_->tokenizer().bos_id()};
-  const auto encoded = model_->tokenizer().Encode(text);
-  ids.insert(ids.end(), encoded.begin(), encoded.end());
-  return ids;
+  return model_->tokenizer().EncodePrompt(text);
 }
 
 Result<inference::GenerateOutcome> Conversation::Ask(

@@ -25,6 +25,8 @@ struct ChatOptions {
 // must outlive it.
 class Conversation {
  public:
+  // With the instruct template of the model's vocabulary, unless options.raw;
+  // kUnsupported, E-TEMPLATE: none is known for it.
   static verify::Result<Conversation> Create(const inference::Model& model,
                                              const ChatOptions& options);
 
@@ -38,8 +40,11 @@ class Conversation {
 
  private:
   Conversation(const inference::Model& model, inference::Session session,
-               const ChatOptions& options)
-      : model_(&model), session_(std::move(session)), options_(options) {}
+               const ChatOptions& options, inference::InstructVersion version)
+      : model_(&model),
+        session_(std::move(session)),
+        options_(options),
+        version_(version) {}
 
   verify::Result<std::vector<inference::TokenId>> PromptIds(
       const std::string& text);
@@ -47,6 +52,7 @@ class Conversation {
   const inference::Model* model_;
   inference::Session session_;
   ChatOptions options_;
+  inference::InstructVersion version_;  // unused with options_.raw
   std::vector<inference::ChatTurn> turns_;
   std::vector<inference::TokenId> seen_;  // what the session holds
 };

@@ -84,9 +84,14 @@ class EvalCommand final : public Command {
     }
     const inference::Tokenizer& tokenizer = (*model)->tokenizer();
     if (ids.empty()) {
-      ids.push_back(tokenizer.bos_id());
-      const auto text_ids = tokenizer.Encode(prompt_);
-      ids.insert(ids.end(), text_ids.begin(), text_ids.end());
+      ids = tokenizer.EncodePrompt(prompt_);
+      if (ids.empty()) {
+        return Fail(ErrorCode::kInvalidArgument,
+                    "the prompt is empty, and this vocabulary puts no token "
+                    "before a text")
+            .Id("E-USAGE")
+            .Hint("give --prompt TEXT or --ids 1,2,3");
+      }
     }
     ASSIGN_OR_RETURN(inference::Session session,
                      inference::Session::Create(**model, ids.size()));

@@ -78,29 +78,40 @@ Result<void> CheckTokenizers(const verify::Checkpoint& checkpoint,
                              const verify::ModelConfig& config,
                              Output& output) {
   const std::string& folder = checkpoint.folder();
-  auto tokenizer = inference::LoadTokenizerFor(checkpoint, config);
-  if (!tokenizer && tokenizer.error().code != ErrorCode::kNotFound) {
-    return verify::Unexpected(std::move(tokenizer).error());
+  const auto loaded = inference::LoadVocabularyFor(checkpoint, config);
+  if (!loaded && loaded.error().code != ErrorCode::kNotFound) {
+    return verify::Unexpected(loaded.error());
   }
+  const verify::TokenizerModel* const pieces =
+      loaded ? loaded->sentencepiece() : nullptr;
   std::vector<verify::VocabularyFile> others;
   if (checkpoint.gguf() == nullptr) {
     ASSIGN_OR_RETURN(others, verify::CheckVocabularyFiles(
-                                 folder, config.vocab_size,
-                                 tokenizer ? &*tokenizer : nullptr));
+                                 folder, config.vocab_size, pieces));
   }
   for (const verify::VocabularyFile& other : others) {
     EmitCheck(output, "structure.tokenizer", "structure",
               other.is_read ? "pass" : "skip", other.path, other.detail);
   }
-  if (tokenizer) {
-    EmitCheck(output, "structure.tokenizer", "structure", "pass", folder,
-              StrCat(tokenizer->pieces.size(), " pieces"));
+  if (!loaded) {
+    const verify::Error& error = loaded.error();
+    EmitCheck(output, "structure.tokenizer", "structure", "skip", folder,
+              error.message);
+    output.Warning("NO_TOKENIZER", error.message, "chat will need it");
     return {};
   }
-  const verify::Error& error = tokenizer.error();
-  EmitCheck(output, "structure.tokenizer", "structure", "skip", folder,
-            error.message);
-  output.Warning("NO_TOKENIZER", error.message, "chat will need it");
+  // A vocabulary of another kind stands among the others, unless it is in the
+  // weights file.
+  if (pieces != nullptr) {
+    EmitCheck(output, "structure.tokenizer", "structure", "pass", folder,
+              StrCat(pieces->pieces.size(), " pieces"));
+  } else if (checkpoint.gguf() != nullptr) {
+    const auto& tokens = std::get<verify::TokenVocabulary>(loaded->content);
+    EmitCheck(
+        output, "structure.tokenizer", "structure", "pass", folder,
+        StrCat(tokens.tokens.size(), " tokens, ", tokens.merges.size(),
+               " merges, split by ", verify::SplitPatternName(tokens.pattern)));
+  }
   return {};
 }
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "inference/text/stream_decoder.h"
 #include "verify/base/text.h"
 
 namespace inference {

@@ -34,8 +34,9 @@ Result<std::unique_ptr<Model>> Model::Load(const std::string& path,
   ASSIGN_OR_RETURN(auto config, verify::LoadModelConfig(checkpoint));
   RETURN_IF_ERROR(verify::CheckRunnable(config));
   ASSIGN_OR_RETURN(auto weights, BindWeights(checkpoint, config));
-  ASSIGN_OR_RETURN(const auto pieces, LoadTokenizerFor(checkpoint, config));
-  ASSIGN_OR_RETURN(auto tokenizer, Tokenizer::Create(pieces));
+  ASSIGN_OR_RETURN(const auto vocabulary,
+                   LoadVocabularyFor(checkpoint, config));
+  ASSIGN_OR_RETURN(auto tokenizer, MakeTokenizer(vocabulary));
   return std::unique_ptr<Model>(new Model(std::make_unique<Impl>(
       std::move(checkpoint), std::move(config), std::move(weights),
       std::move(tokenizer), options)));

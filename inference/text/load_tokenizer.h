@@ -1,24 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds the vocabulary that belongs to a checkpoint.
+// Finds the vocabulary that belongs to a checkpoint, of whichever kind.
 // Tested by tests/inference/text/load_tokenizer_test.cc.
 #pragma once
 
+#include <cstdint>
+#include <string>
+#include <variant>
+
+#include "inference/text/tokenizer.h"
 #include "verify/base/result.h"
 #include "verify/checkpoint/checkpoint.h"
+#include "verify/checkpoint/tokenizer_json.h"
 #include "verify/checkpoint/tokenizer_model.h"
 #include "verify/structure/model_config.h"
 
 namespace inference {
 
-// From the metadata of a GGUF file, else from tokenizer.model in the folder of
-// the weights. Errors: those of the readers; kNotFound names the file that is
-// missing.
-verify::Result<verify::TokenizerModel> LoadTokenizerModel(
+struct LoadedVocabulary {
+  std::string path;     // of the file it is from
+  std::string release;  // "v3" of tokenizer.model.v3, else empty
+  std::variant<verify::TokenizerModel, verify::TokenVocabulary> content;
+
+  // Null if it is of another kind.
+  const verify::TokenizerModel* sentencepiece() const {
+    return std::get_if<verify::TokenizerModel>(&content);
+  }
+};
+
+// From the metadata of a GGUF file, else from what stands first in the folder
+// of the weights: tokenizer.model, tokenizer.model.VERSION, tekken.json,
+// tokenizer.json (with the ids of begin and end that tokenizer_config.json
+// names). Errors: those of the readers, with the path in front; kNotFound,
+// E-TOKENIZER: there is none.
+verify::Result<LoadedVocabulary> LoadVocabulary(
     const verify::Checkpoint& checkpoint);
 
 // The same, and that it is not larger than the model's vocabulary (a smaller
 // one is common: vocabularies are padded). Errors: kCorrupt, E-TOKENIZER.
-verify::Result<verify::TokenizerModel> LoadTokenizerFor(
+verify::Result<LoadedVocabulary> LoadVocabularyFor(
     const verify::Checkpoint& checkpoint, const verify::ModelConfig& config);
+
+// From one file, whose name tells its kind. kUnsupported: another name.
+verify::Result<LoadedVocabulary> LoadVocabularyFile(const std::string& path);
+
+// Errors: those of Tokenizer::Create, with the path in front.
+verify::Result<Tokenizer> MakeTokenizer(const LoadedVocabulary& vocabulary);
+
+// For conversion, which writes SentencePiece models alone: kUnsupported,
+// E-TOKENIZER, if the checkpoint's is of another kind.
+verify::Result<verify::TokenizerModel> LoadTokenizerModel(
+    const verify::Checkpoint& checkpoint);
 
 }  // namespace inference

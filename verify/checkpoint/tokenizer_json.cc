@@ -7,15 +7,12 @@
 
 #include "verify/base/json_builder.h"
 #include "verify/base/text.h"
-#include "verify/checkpoint/split_pattern.h"
+#include "verify/checkpoint/text_rules.h"
 #include "verify/checkpoint/tokenizer_check.h"
 #include "verify/checkpoint/vocabulary_builder.h"
 
 namespace verify {
 namespace {
-
-constexpr size_t kMaxComponents = 64;
-constexpr size_t kMaxCharsmapBytes = 1u << 20;
 
 // Everything but vocabulary, merges and added tokens: small in every file.
 constexpr JsonLimits kRestLimits{kMaxTokenizerJsonBytes, 24, 1u << 16};
@@ -225,8 +222,8 @@ class TokenizerEvents final : public nlohmann::json_sax<Json> {
           "token ", TokenName(token_),
           " has an id that is none: ", EscapeForTerminal(value.dump(), 32))));
     }
-    return Keep(builder_.AddToken(
-        {static_cast<uint32_t>(*id), std::move(token_), false, false}));
+    return Keep(
+        builder_.AddToken({static_cast<uint32_t>(*id), std::move(token_)}));
   }
 
   bool MergeText(std::string text) {
@@ -258,10 +255,14 @@ class TokenizerEvents final : public nlohmann::json_sax<Json> {
           Corrupt("an added token needs a whole number \"id\" and a text "
                   "\"content\""));
     }
-    const auto special = item.find("special");
+    const auto is_set = [&item](std::string_view flag) {
+      const auto it = item.find(flag);
+      return it != item.end() && *it == Json(true);
+    };
     return Keep(builder_.AddToken(
         {static_cast<uint32_t>(*number), content->get<std::string>(), true,
-         special != item.end() && *special == Json(true)}));
+         is_set("special"),
+         is_set("lstrip") || is_set("rstrip") || is_set("single_word")}));
   }
 
   JsonBuilder rest_{kRestLimits};
@@ -293,108 +294,6 @@ bool IsUnused(const Json& model, std::string_view key) {
   return it == model.end() || it->is_null() || *it == Json(false) ||
          *it == Json(0) || *it == Json(0.0) || *it == Json("");
 }
-
-// What a normalizer, pre-tokenizer, post-processor or decoder may be.
-constexpr std::array<std::string_view, 22> kKnownComponents = {
-    "Sequence",
-    "ByteLevel",
-    "Metaspace",
-    "Split",
-    "Replace",
-    "Prepend",
-    "Strip",
-    "ByteFallback",
-    "Fuse",
-    "NFC",
-    "NFKC",
-    "NFD",
-    "NFKD",
-    "Lowercase",
-    "Digits",
-    "Whitespace",
-    "Precompiled",
-    "Punctuation",
-    "TemplateProcessing",
-    "WhitespaceSplit",
-    "StripAccents",
-    "Nmt"};
-
-class ComponentReader {
- public:
-  explicit ComponentReader(TokenVocabulary& vocabulary)
-      : vocabulary_(vocabulary) {}
-
-  // The depth is that of JSON, which is bounded.
-  Result<void> Read(const Json& value, std::string_view role) {
-    if (value.is_null()) return {};
-    if (!value.is_object()) {
-      return Corrupt(StrCat("the ", role, " is no object"));
-    }
-    if (++num_components_ > kMaxComponents) {
-      return TokenizerError(
-          ErrorCode::kLimit,
-          StrCat("more than ", kMaxComponents, " components"));
-    }
-    const auto type = value.find("type");
-    if (type == value.end() || !type->is_string()) {
-      return Corrupt(StrCat("the ", role, " has no type"));
-    }
-    const auto& name = type->get_ref<const std::string&>();
-    bool known = false;
-    for (const std::string_view one : kKnownComponents) known |= one == name;
-    if (!known) {
-      return Unsupported(StrCat("the ", role, " is of the type ",
-                                TokenName(name), ", which is not known"));
-    }
-    RETURN_IF_ERROR(ReadPattern(value, name));
-    const auto charsmap = value.find("precompiled_charsmap");
-    if (charsmap != value.end() && charsmap->is_string() &&
-        charsmap->get_ref<const std::string&>().size() > kMaxCharsmapBytes) {
-      return TokenizerError(
-          ErrorCode::kLimit,
-          StrCat("a character map of more than ", kMaxCharsmapBytes, " bytes"));
-    }
-    if (name == "ByteLevel") {
-      vocabulary_.is_byte_level = true;
-      const auto regex = value.find("use_regex");
-      const bool cuts = regex == value.end() || *regex != Json(false);
-      if (cuts && role == "pre-tokenizer" &&
-          vocabulary_.pattern == SplitPattern::kNone) {
-        vocabulary_.pattern = SplitPattern::kGpt2;
-      }
-    }
-    for (const std::string_view list :
-         {"normalizers", "pretokenizers", "processors", "decoders"}) {
-      const auto parts = value.find(list);
-      if (parts == value.end()) continue;
-      if (!parts->is_array()) return Corrupt(StrCat("\"", list, "\" is none"));
-      for (const Json& part : *parts) RETURN_IF_ERROR(Read(part, role));
-    }
-    return {};
-  }
-
- private:
-  Result<void> ReadPattern(const Json& value, std::string_view type) {
-    const auto pattern = value.find("pattern");
-    if (pattern == value.end() || pattern->is_null()) return {};
-    const bool fits = pattern->is_object() && pattern->size() == 1 &&
-                      pattern->front().is_string();
-    if (!fits) return Corrupt("a pattern that is no text");
-    const auto& text = pattern->front().get_ref<const std::string&>();
-    if (pattern->contains("String")) {
-      if (text.size() <= kMaxPatternBytes) return {};
-      return TokenizerError(ErrorCode::kLimit,
-                            StrCat("a text to look for of more than ",
-                                   kMaxPatternBytes, " bytes"));
-    }
-    ASSIGN_OR_RETURN(const SplitPattern known, RecognisePattern(text));
-    if (type == "Split") vocabulary_.pattern = known;
-    return {};
-  }
-
-  TokenVocabulary& vocabulary_;
-  size_t num_components_ = 0;
-};
 
 Result<void> CheckModel(const Json& model, const TokenizerEvents& events) {
   const auto type = model.find("type");
@@ -442,16 +341,16 @@ Result<TokenVocabulary> ReadTokenizerJson(std::string_view text) {
                    BoolOr(*model, "byte_fallback", false));
   ASSIGN_OR_RETURN(vocabulary.ignore_merges,
                    BoolOr(*model, "ignore_merges", false));
-  ComponentReader components(vocabulary);
-  for (const auto& [key, role] : {std::pair<std::string_view, std::string_view>{
-                                      "normalizer", "normalizer"},
-                                  {"pre_tokenizer", "pre-tokenizer"},
-                                  {"post_processor", "post-processor"},
-                                  {"decoder", "decoder"}}) {
-    const auto it = root.find(key);
-    if (it != root.end()) RETURN_IF_ERROR(components.Read(*it, role));
-  }
+  ASSIGN_OR_RETURN(vocabulary.fuse_unknown, BoolOr(*model, "fuse_unk", false));
+  ASSIGN_OR_RETURN(const std::string begin_text,
+                   ReadTextRules(root, vocabulary));
   RETURN_IF_ERROR(events.builder().Finish(vocabulary));
+  vocabulary.adds_begin = !begin_text.empty();
+  for (const VocabularyToken& token : vocabulary.tokens) {
+    if (vocabulary.adds_begin && token.text == begin_text) {
+      vocabulary.begin_id = token.id;
+    }
+  }
   const auto unknown = model->find("unk_token");
   if (unknown == model->end() || unknown->is_null()) return vocabulary;
   for (const VocabularyToken& token : vocabulary.tokens) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The vocabularies that are no SentencePiece model: tokenizer.json of Hugging
-// Face (BPE) and tekken.json of Mistral. Read as data within limits; a pattern
-// that a file brings is compared with those known and never compiled.
-// Format: docs/formats/tokenizer.md. Tested by
+// Face (BPE), tekken.json of Mistral and the same in GGUF. Read as data within
+// limits; a pattern that a file brings is compared with those known and never
+// compiled. Format: docs/formats/tokenizer.md. Tested by
 // tests/verify/checkpoint/tokenizer_json_test.cc, fuzzed by
 // tests/fuzz/tokenizer_json_fuzz.cc.
 #pragma once
@@ -41,17 +41,47 @@ struct VocabularyToken {
   std::string text;  // of tekken: raw bytes
   bool is_added = false;
   bool is_special = false;
+  // Takes blanks beside it too, or is no part of a longer word.
+  bool is_picky = false;
+};
+
+// What is done to a text before tokens are looked for in it, and after they
+// were decoded. The prefix comes first.
+struct TextRules {
+  enum class Prefix {
+    kNone,
+    kAlways,       // before every text
+    kUnlessThere,  // if the text does not begin with it
+  };
+  Prefix prefix = Prefix::kNone;   // a space
+  bool prefix_once = false;        // not behind a special token of a prompt
+  bool marks_spaces = false;       // "▁" for " ", that of the prefix too
+  bool cuts_at_marks = false;      // a word begins at every "▁"
+  bool drops_first_space = false;  // in decoding
+  // The first thing that these rules cannot express: "normalizer NFC".
+  std::string unsupported;
 };
 
 struct TokenVocabulary {
   std::vector<VocabularyToken> tokens;  // by id; ids and texts occur once
-  // Ids of the two parts of each merge, the first to be made first.
+  // Ids of the two parts of each merge, the first to be made first; and the id
+  // of what they make. Of tekken none: there all that is a token is made, that
+  // of the lowest id first.
   std::vector<std::pair<uint32_t, uint32_t>> merges;
+  std::vector<uint32_t> merged;
   std::optional<uint32_t> unknown_id;
+  bool fuse_unknown = false;  // one unknown token for several in a row
   bool byte_fallback = false;
-  bool ignore_merges = false;
+  bool ignore_merges = false;  // a word that is a token is taken whole
   bool is_byte_level = false;  // letters of tokens.text stand for bytes
+  bool is_tekken = false;      // tokens.text is bytes
   SplitPattern pattern = SplitPattern::kNone;
+  TextRules rules;
+  // Put before a prompt, ends an answer; where the file says so.
+  std::optional<uint32_t> begin_id;
+  std::optional<uint32_t> end_id;
+  bool adds_begin = false;
+  std::string version;  // "v3", of tekken.json
 
   uint64_t max_id() const { return tokens.empty() ? 0 : tokens.back().id; }
 };
@@ -62,6 +92,10 @@ struct TokenVocabulary {
 // algorithm, a component or pattern that is not known).
 Result<TokenVocabulary> ReadTokenizerJson(std::string_view text);
 Result<TokenVocabulary> ReadTekkenJson(std::string_view text);
+
+// The same from the metadata of a GGUF file ("gpt2" tokenizer): kUnsupported
+// also for another tokenizer, or a "tokenizer.ggml.pre" that is not known.
+Result<TokenVocabulary> TokenVocabularyFromGguf(const GgufFile& gguf);
 
 // A tokenizer.json beside a tokenizer.model must say the same: where both have
 // an id, the same text. Nothing is compared if it is of bytes. kCorrupt.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // tekken.json: tokens as bytes, ordered by rank, behind the special ones.
+#include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 #include <utility>
@@ -34,6 +36,30 @@ Result<uint64_t> Number(const Json& object, std::string_view key,
   return *number;
 }
 
+// The special tokens of files that list none, up to version 7 (formats of
+// mistralai/mistral-common, src/mistral_common/tokens/tokenizers/tekken.py).
+constexpr std::array<std::string_view, 20> kFirstSpecials = {
+    "<unk>",
+    "<s>",
+    "</s>",
+    "[INST]",
+    "[/INST]",
+    "[AVAILABLE_TOOLS]",
+    "[/AVAILABLE_TOOLS]",
+    "[TOOL_RESULTS]",
+    "[/TOOL_RESULTS]",
+    "[TOOL_CALLS]",
+    "[IMG]",
+    "<pad>",
+    "[IMG_BREAK]",
+    "[IMG_END]",
+    "[PREFIX]",
+    "[MIDDLE]",
+    "[SUFFIX]",
+    "[SYSTEM_PROMPT]",
+    "[/SYSTEM_PROMPT]",
+    "[TOOL_CONTENT]"};
+
 // The special tokens that the file names; others are "<SPECIAL_7>" and such.
 Result<void> AddSpecials(const Json& root, uint64_t num_specials,
                          VocabularyBuilder& builder) {
@@ -54,11 +80,14 @@ Result<void> AddSpecials(const Json& root, uint64_t num_specials,
       }
       name = item["token_str"].get<std::string>();
     }
+  } else {
+    const size_t count = std::min(names.size(), kFirstSpecials.size());
+    std::copy_n(kFirstSpecials.begin(), count, names.begin());
   }
   for (size_t i = 0; i < names.size(); ++i) {
     if (names[i].empty()) names[i] = StrCat("<SPECIAL_", i, ">");
     RETURN_IF_ERROR(builder.AddToken(
-        {static_cast<uint32_t>(i), std::move(names[i]), true, true}));
+        {static_cast<uint32_t>(i), std::move(names[i]), true, true, false}));
   }
   return {};
 }
@@ -132,9 +161,21 @@ Result<TokenVocabulary> ReadTekkenJson(std::string_view text) {
     if (rank >= num_used) continue;
     RETURN_IF_ERROR(
         builder.AddToken({static_cast<uint32_t>(rank + num_specials),
-                          std::move(bytes), false, false}));
+                          std::move(bytes), false, false, false}));
   }
   RETURN_IF_ERROR(builder.Finish(vocabulary));
+  vocabulary.is_tekken = true;
+  vocabulary.ignore_merges = true;
+  vocabulary.adds_begin = true;
+  for (const VocabularyToken& token : named.tokens) {
+    if (token.text == "<unk>") vocabulary.unknown_id = token.id;
+    if (token.text == "<s>") vocabulary.begin_id = token.id;
+    if (token.text == "</s>") vocabulary.end_id = token.id;
+  }
+  const auto version = config.find("version");
+  if (version != config.end() && version->is_string()) {
+    vocabulary.version = version->get<std::string>();
+  }
   vocabulary.tokens.insert(vocabulary.tokens.begin(), named.tokens.begin(),
                            named.tokens.end());
   return vocabulary;

@@ -87,6 +87,7 @@ Result<void> VocabularyBuilder::DropRepeated() {
       }
       before.is_added = true;
       before.is_special = token.is_special;
+      before.is_picky = token.is_picky;
       continue;
     }
     if (kept != i) tokens_[kept] = std::move(token);
@@ -122,6 +123,7 @@ Result<void> VocabularyBuilder::Finish(TokenVocabulary& vocabulary) {
                           " and ", b.id));
   }
   vocabulary.merges.reserve(merges_.size());
+  vocabulary.merged.reserve(merges_.size());
   for (const Merge& merge : merges_) {
     const auto whole =
         std::string_view(merge_text_)
@@ -130,13 +132,15 @@ Result<void> VocabularyBuilder::Finish(TokenVocabulary& vocabulary) {
     const auto right_text = whole.substr(merge.left_bytes);
     const auto left = Find(left_text);
     const auto right = Find(right_text);
-    if (!left.has_value() || !right.has_value() || !Find(whole).has_value()) {
+    const auto made = Find(whole);
+    if (!left.has_value() || !right.has_value() || !made.has_value()) {
       return Corrupt(StrCat("merge ", vocabulary.merges.size(), " joins ",
                             TokenName(left_text), " and ",
                             TokenName(right_text),
                             ", which are no tokens, or make none"));
     }
     vocabulary.merges.emplace_back(*left, *right);
+    vocabulary.merged.push_back(*made);
   }
   auto sorted = vocabulary.merges;
   std::sort(sorted.begin(), sorted.end());

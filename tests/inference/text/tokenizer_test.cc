@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "inference/text/stream_decoder.h"
 #include "tests/support/temp_dir.h"
 #include "verify/base/json.h"
 #include "verify/base/text.h"
