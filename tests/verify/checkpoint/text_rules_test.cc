@@ -84,8 +84,10 @@ TEST(TextRulesTest, NamesWhatItCannotExpress) {
   const auto unsupported = [](std::string_view json) {
     return Rules(json).rules.unsupported;
   };
-  EXPECT_EQ(unsupported(R"({"normalizer": {"type": "NFC"}})"),
-            "normalizer NFC");
+  EXPECT_EQ(unsupported(R"({"normalizer": {"type": "NFD"}})"),
+            "normalizer NFD");
+  EXPECT_EQ(unsupported(R"({"normalizer": {"type": "NFC"}})"), "");
+  EXPECT_TRUE(Rules(R"({"normalizer": {"type": "NFC"}})").rules.nfc);
   EXPECT_EQ(unsupported(R"({"normalizer": {"type": "Replace",
               "pattern": {"String": "  "}, "content": "▁"}})"),
             "normalizer Replace");
