@@ -18,6 +18,7 @@
 #include "inference/text/text_parts.h"
 #include "inference/text/text_splitter.h"
 #include "inference/text/unicode_class.h"
+#include "inference/text/unicode_nfc.h"
 #include "inference/text/utf8_repair.h"
 #include "verify/base/text.h"
 
@@ -91,6 +92,11 @@ class BpeEncoder final : public TextEncoder {
   // Text without added tokens.
   void Segment(std::string_view text, Place place,
                std::vector<TokenId>& ids) const {
+    std::string normal;
+    if (p_.rules.nfc && MayChangeInNfc(text)) {
+      normal = ToNfc(text);
+      text = normal;
+    }
     bool prefixed = p_.rules.prefix != TextRules::Prefix::kNone &&
                     (!p_.rules.prefix_once || place == Place::kStart);
     const bool whole =

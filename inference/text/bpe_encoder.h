@@ -21,7 +21,7 @@ inline constexpr size_t kMaxWordBytes = 4u << 20;
 
 // Requires a vocabulary as verify's readers give it. Time and memory grow with
 // it. Errors, all with the id E-TOKENIZER: kUnsupported (a step that is not
-// implemented, as normalisation; a byte or character that would have no id),
+// implemented, as most normalisers; a byte or character that would have no id),
 // kCorrupt (a byte token is missing), kLimit (too many pairs of tokens that
 // make a token; what LiteralMatcher refuses).
 verify::Result<std::unique_ptr<const TextEncoder>> MakeBpeEncoder(

@@ -2,8 +2,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
+#include "inference/text/tokenizer.h"
 #include "verify/checkpoint/tokenizer_json.h"
 
 namespace {
@@ -23,6 +25,20 @@ void Check(const verify::Result<verify::TokenVocabulary>& read) {
   for (const auto& [left, right] : read->merges) {
     fail(left > read->max_id() || right > read->max_id());
   }
+  // If the engine takes it, texts get ids that exist and are not special.
+  const auto tokenizer = inference::Tokenizer::Create(*read);
+  if (!tokenizer) return;
+  std::string text = " the  a1\n\xff\xe2\x82\xac<s>";
+  for (size_t i = 0; i < 8 && i < read->tokens.size(); ++i) {
+    text += read->tokens[i].text;
+  }
+  const auto ids = tokenizer->Encode(text);
+  for (const inference::TokenId id : ids) {
+    fail(id < 0 || static_cast<uint64_t>(id) > read->max_id());
+    fail(tokenizer->IsControl(id));
+  }
+  tokenizer->Decode(ids);
+  tokenizer->Decode(tokenizer->EncodeMarked(text));
 }
 
 }  // namespace

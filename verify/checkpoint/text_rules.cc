@@ -159,6 +159,10 @@ class ComponentReader {
   }
 
   bool Normalizer(std::string_view name, const Json& value) {
+    if (name == "NFC") {
+      rules_.nfc = true;
+      return true;
+    }
     if (name == "Prepend") {
       rules_.prefix = TextRules::Prefix::kAlways;
       prepends_mark_ = true;

@@ -46,19 +46,20 @@ struct VocabularyToken {
 };
 
 // What is done to a text before tokens are looked for in it, and after they
-// were decoded. The prefix comes first.
+// were decoded. In the order of the members.
 struct TextRules {
   enum class Prefix {
     kNone,
     kAlways,       // before every text
     kUnlessThere,  // if the text does not begin with it
   };
+  bool nfc = false;                // Unicode normalisation form C, first of all
   Prefix prefix = Prefix::kNone;   // a space
   bool prefix_once = false;        // not behind a special token of a prompt
   bool marks_spaces = false;       // "▁" for " ", that of the prefix too
   bool cuts_at_marks = false;      // a word begins at every "▁"
   bool drops_first_space = false;  // in decoding
-  // The first thing that these rules cannot express: "normalizer NFC".
+  // The first thing that these rules cannot express: "normalizer NFD".
   std::string unsupported;
 };
 
