@@ -135,8 +135,11 @@ Result<Matrix> AsMatrix(const TensorInfo& tensor, DType to) {
   const auto to_bytes = verify::DTypeBytes(to, matrix.row_elements);
   const bool gatherable =
       tensor.contiguous() || verify::BlockElements(tensor.dtype) == 1;
-  if (!CanDecode(tensor.dtype) || !CanEncode(to) || !from_bytes.has_value() ||
-      !to_bytes.has_value() || !gatherable || matrix.row_elements == 0) {
+  // The scales of fp8 lie in other tensors, which are not looked for here.
+  const bool scaled_elsewhere = tensor.dtype == DType::kF8E4M3;
+  if (!CanDecode(tensor.dtype) || scaled_elsewhere || !CanEncode(to) ||
+      !from_bytes.has_value() || !to_bytes.has_value() || !gatherable ||
+      matrix.row_elements == 0) {
     return Fail(ErrorCode::kUnsupported,
                 StrCat("tensor \"", EscapeForTerminal(tensor.name), "\" ",
                        verify::ShapeText(tensor.shape), ": ",

@@ -140,13 +140,16 @@ TEST(TensorStreamTest, NamesTheFirstRowThatDoesNotConvert) {
   EXPECT_FALSE(Stream(F32Tensor({1, 32}), values, DType::kF16).result);
 }
 
-TEST(TensorStreamTest, RefusesTypesThatAreNotComputedWith) {
+TEST(TensorStreamTest, RefusesTypesThatAreNotDecoded) {
   TensorInfo tensor = F32Tensor({2, 256});
   const auto values = Count(512);
-  tensor.dtype = DType::kQ4K;
+  tensor.dtype = DType::kI32;
   auto streamed = Stream(tensor, values, DType::kBF16);
   ASSERT_FALSE(streamed.result);
   EXPECT_EQ(streamed.result.error().code, ErrorCode::kUnsupported);
+  // Decoded, but worth nothing without its scales.
+  tensor.dtype = DType::kF8E4M3;
+  EXPECT_FALSE(Stream(tensor, values, DType::kBF16).result);
   // Blocks with strides, and rows that are no whole blocks.
   tensor = F32Tensor({2, 32}, {32, 1});
   tensor.dtype = DType::kQ8_0;
