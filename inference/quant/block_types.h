@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packed blocks as they lie in a GGUF file. Layouts: docs/formats/gguf.md,
-// section 4. Fields called scale, min, ... of type uint16_t are the bits of an
+// section 3. Fields called scale, min, ... of type uint16_t are the bits of an
 // IEEE half; "nibbles" means the low one before the high one.
 #pragma once
 

@@ -46,12 +46,13 @@ struct ScaleAndMin {
 // whole bytes' low six bits; those of the last four are split, their upper two
 // bits in what these leave free.
 ScaleAndMin PackedScaleAndMin(const uint8_t* packed, size_t s) {
+  const auto byte = [&](size_t i) -> uint32_t { return packed[i]; };
   if (s < 4) {
-    return {static_cast<float>(packed[s] & 63u),
-            static_cast<float>(packed[s + 4] & 63u)};
+    return {static_cast<float>(byte(s) & 63u),
+            static_cast<float>(byte(s + 4) & 63u)};
   }
-  return {static_cast<float>((packed[s + 4] & 15u) | packed[s - 4] >> 6u << 4),
-          static_cast<float>(packed[s + 4] >> 4u | packed[s] >> 6u << 4)};
+  return {static_cast<float>((byte(s + 4) & 15u) | byte(s - 4) >> 6 << 4),
+          static_cast<float>(byte(s + 4) >> 4 | byte(s) >> 6 << 4)};
 }
 
 // Scales of q3_k: sub-block s has four bits in a nibble of the first eight

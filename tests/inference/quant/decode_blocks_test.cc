@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Blocks made by hand, byte by byte, against arithmetic by hand. Every layout
 // was also compared with llama.cpp's decoder, bit for bit, on random bytes
-// (docs/formats/gguf.md, section 4).
+// (docs/formats/gguf.md, section 3).
 #include "inference/quant/decode_blocks.h"
 
 #include <gtest/gtest.h>
@@ -139,7 +139,7 @@ TEST(DecodeBlocksTest, Q3KHasHighBitsAndPackedScales) {
 }
 
 // Scales 1, 2, 3, 4 | 17, 34, 51, 63 and mins 5, 6, 7, 8 | 16, 33, 50, 62, as
-// section 4 of the page packs them.
+// section 3 of the page packs them.
 constexpr uint8_t kPacked[12] = {
     1 | 1 << 6, 2 | 2 << 6, 3 | 3 << 6, 4 | 3 << 6, 5 | 1 << 6, 6 | 2 << 6,
     7 | 3 << 6, 8 | 3 << 6, 1 | 0 << 4, 2 | 1 << 4, 3 | 2 << 4, 15 | 14 << 4};

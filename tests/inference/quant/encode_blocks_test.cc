@@ -169,7 +169,7 @@ TEST(EncodeBlocksTest, Mxfp4TakesTheExponentThatLosesLess) {
   EXPECT_EQ(bytes[1], std::byte{0x06});
 }
 
-// What rounding alone gives, by the rules in section 4 of docs/formats/gguf.md:
+// What rounding alone gives, by the rules in section 3 of docs/formats/gguf.md:
 // the largest value, or smallest and largest, on the ends of the levels.
 double PlainError(DType dtype, const Floats& values) {
   const bool five = dtype == DType::kQ5_0 || dtype == DType::kQ5_1;
