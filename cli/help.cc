@@ -55,7 +55,8 @@ constexpr std::array<Topic, 5> kTopics = {{
      "       Hugging Face safetensors shards, GGUF v2 and v3 (f32, f16, "
      "bf16,\n"
      "       q8_0); SentencePiece tokenizer.model\n"
-     "write: GGUF v3 (bf16, q8_0)\n"
+     "write: GGUF v3 (bf16, q8_0, q6_k, q5_k, q4_k, q5_1, q5_0, q4_1, q4_0,\n"
+     "       iq4_nl, mxfp4)\n"
      "unpack: tar, zstd and tar.zst, seekable zstd too\n"
      "run:   Mistral 7B (dense) and Mixtral (mixture of experts)\n"},
 }};

@@ -3,13 +3,23 @@
 
 #include <fmt/core.h>
 #include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
 
 #include "cli/commands/commands.h"
 #include "cli/shell_quote.h"
+#include "inference/model/weights.h"
 #include "verify/base/text.h"
 
 namespace cli {
 namespace {
+
+using verify::DType;
+
+constexpr DType kTypes[] = {DType::kBF16,  DType::kQ8_0, DType::kQ6K,
+                            DType::kQ5K,   DType::kQ4K,  DType::kQ5_1,
+                            DType::kQ5_0,  DType::kQ4_1, DType::kQ4_0,
+                            DType::kIQ4NL, DType::kMXFP4};
 
 class ConvertCommand final : public Command {
  public:
@@ -27,8 +37,12 @@ class ConvertCommand final : public Command {
         ->required();
     app.add_option("output", options_.output, "the GGUF file to write")
         ->required();
-    app.add_option("--to", type_, "bf16 or q8_0 (bf16)")
-        ->check(CLI::IsMember({"bf16", "q8_0"}));
+    std::vector<std::string> names;
+    for (const DType type : kTypes) names.emplace_back(verify::DTypeName(type));
+    app.add_option("--to", type_,
+                   "type of the weights (bf16); rows that are no whole blocks "
+                   "of it become q8_0 or bf16")
+        ->check(CLI::IsMember(names));
     app.add_flag("--overwrite", options_.overwrite,
                  "replace the file if it is there");
     app.add_option("--threads", options_.num_threads,
@@ -36,7 +50,9 @@ class ConvertCommand final : public Command {
   }
 
   verify::Result<CommandResult> Run(Context& context) override {
-    options_.to = type_ == "q8_0" ? verify::DType::kQ8_0 : verify::DType::kBF16;
+    for (const DType type : kTypes) {
+      if (verify::DTypeName(type) == type_) options_.to = type;
+    }
     context.output.StageBegin("convert");
     StageProgress progress(context.output, "convert");
     auto outcome = inference::Convert(options_, context.cancel, &progress);
@@ -56,7 +72,14 @@ class ConvertCommand final : public Command {
     result.summary["bytes"] = outcome->bytes;
     result.summary["tensors"] = outcome->num_tensors;
     result.summary["type"] = type_;
-    result.next.push_back("lodestone chat " + ShellQuote(outcome->path));
+    if (inference::CanCompute(options_.to)) {
+      result.next.push_back("lodestone chat " + ShellQuote(outcome->path));
+    } else {
+      context.output.Warning(
+          "CONVERT_NOTE", fmt::format("{} is written for other software: this "
+                                      "version does not compute with it",
+                                      type_));
+    }
     return result;
   }
 

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cmath>
 #include <filesystem>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -16,6 +17,7 @@
 #include "inference/convert/gguf_writer.h"
 #include "inference/convert/quant_policy.h"
 #include "inference/convert/tensor_stream.h"
+#include "inference/quant/quantize.h"
 #include "inference/tensor/stored_matrix.h"
 #include "inference/text/load_tokenizer.h"
 #include "verify/base/file.h"
@@ -65,12 +67,14 @@ std::string Quoted(const std::string& path) {
 }
 
 Result<void> CheckOptions(const ConvertOptions& options) {
-  if (options.to != DType::kBF16 && options.to != DType::kQ8_0 &&
-      options.to != DType::kF16 && options.to != DType::kF32) {
+  if (!CanEncode(options.to)) {
     return Fail(ErrorCode::kUnsupported,
                 StrCat("conversion to ", verify::DTypeName(options.to),
-                       " is not implemented; bf16, q8_0, f16 and f32 are"))
-        .Id("E-DTYPE");
+                       " is not implemented"))
+        .Id("E-DTYPE")
+        .Hint(
+            "choose bf16, q8_0, q4_k or another type that `lodestone help "
+            "convert` lists");
   }
   if (options.output.empty()) {
     return Fail(ErrorCode::kInvalidArgument, "no name for the result");
@@ -177,7 +181,7 @@ Result<Plan> MakePlan(const Checkpoint& checkpoint, const ModelConfig& config,
   AddModelMetadata(plan.header, config, name, to);
   AddTokenizerMetadata(plan.header, tokenizer, config.vocab_size);
 
-  uint64_t num_kept = 0;
+  std::set<DType> kept;
   for (TensorSpec& spec : verify::ExpectedTensors(config, NameScheme::kGguf)) {
     ASSIGN_OR_RETURN(PlannedTensor planned,
                      PlanTensor(checkpoint, config, std::move(spec), to));
@@ -186,7 +190,7 @@ Result<Plan> MakePlan(const Checkpoint& checkpoint, const ModelConfig& config,
     RETURN_IF_ERROR(plan.header.AddTensor(tensor.spec.name, tensor.spec.shape,
                                           tensor.dtype));
     if (tensor.dtype == to || tensor.dtype == DType::kF32) continue;
-    if (num_kept++ == 0) {
+    if (kept.insert(tensor.dtype).second) {
       plan.notes.push_back(
           StrCat("rows of ", tensor.spec.shape.back(), " (\"", tensor.spec.name,
                  "\" and such) are no whole number of ", verify::DTypeName(to),

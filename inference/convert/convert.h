@@ -17,7 +17,7 @@ namespace inference {
 struct ConvertOptions {
   std::string input;   // file or folder, as Checkpoint::Open takes it
   std::string output;  // the GGUF file; written beside and renamed
-  verify::DType to = verify::DType::kBF16;  // kBF16 or kQ8_0
+  verify::DType to = verify::DType::kBF16;  // any that CanEncode names
   bool overwrite = false;
   size_t num_threads = 0;
 };

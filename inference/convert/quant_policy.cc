@@ -9,10 +9,11 @@ DType ChooseType(const verify::TensorSpec& tensor, DType to) {
   if (tensor.shape.size() < 2 || tensor.role == verify::TensorRole::kRouter) {
     return DType::kF32;
   }
-  if (tensor.shape.back() % verify::BlockElements(to) != 0) {
-    return DType::kBF16;
-  }
-  return to;
+  const auto fits = [&](DType dtype) {
+    return tensor.shape.back() % verify::BlockElements(dtype) == 0;
+  };
+  if (fits(to)) return to;
+  return fits(DType::kQ8_0) ? DType::kQ8_0 : DType::kBF16;
 }
 
 }  // namespace inference

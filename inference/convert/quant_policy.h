@@ -11,8 +11,9 @@
 namespace inference {
 
 // Norms (one dimension) and the router stay f32: small, and a rounded router
-// sends tokens to other experts. Everything else becomes `to`, except that
-// rows which are no whole number of q8_0 blocks become bf16.
+// sends tokens to other experts. Everything else becomes `to`, except that rows
+// which are no whole number of its blocks become q8_0, and bf16 where they are
+// none of those either.
 verify::DType ChooseType(const verify::TensorSpec& tensor, verify::DType to);
 
 }  // namespace inference

@@ -115,8 +115,10 @@ Result<uint64_t> ConvertedRowBytes(const StoredMatrix& source, DType to) {
   const TensorInfo& tensor = *source.tensor;
   const auto from_bytes = verify::DTypeBytes(tensor.dtype, source.cols);
   const auto to_bytes = verify::DTypeBytes(to, source.cols);
-  if (CanDecode(tensor.dtype) && CanEncode(to) && from_bytes.has_value() &&
-      to_bytes.has_value() && source.cols != 0) {
+  // The scales of fp8 lie in other tensors, which are not looked for here.
+  const bool scaled_elsewhere = tensor.dtype == DType::kF8E4M3;
+  if (CanDecode(tensor.dtype) && !scaled_elsewhere && CanEncode(to) &&
+      from_bytes.has_value() && to_bytes.has_value() && source.cols != 0) {
     return *to_bytes;
   }
   return Fail(ErrorCode::kUnsupported,

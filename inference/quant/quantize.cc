@@ -2,8 +2,12 @@
 #include "inference/quant/quantize.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstdint>
 #include <cstring>
 
+#include "inference/quant/decode_blocks.h"
+#include "inference/quant/encode_blocks.h"
 #include "verify/base/check.h"
 
 namespace inference {
@@ -18,6 +22,7 @@ constexpr size_t kChunk = 256;
 
 template <typename T, typename ToFloat>
 void DecodePlain(ByteSpan bytes, std::span<float> out, ToFloat to_float) {
+  CHECK(bytes.size() == out.size() * sizeof(T));
   T chunk[kChunk];
   for (size_t begin = 0; begin < out.size(); begin += kChunk) {
     const size_t count = std::min(kChunk, out.size() - begin);
@@ -39,6 +44,19 @@ void EncodePlain(std::span<const float> values, std::span<std::byte> out,
   }
 }
 
+template <typename Block>
+void DecodePacked(DType dtype, ByteSpan bytes, std::span<float> out) {
+  const auto elements = static_cast<size_t>(verify::BlockElements(dtype));
+  const size_t num_blocks = out.size() / elements;
+  CHECK(out.size() % elements == 0);
+  CHECK(bytes.size() == num_blocks * sizeof(Block));
+  for (size_t b = 0; b < num_blocks; ++b) {
+    Block block;
+    std::memcpy(&block, bytes.data() + b * sizeof(block), sizeof(block));
+    DecodeBlock(block, out.data() + b * elements);
+  }
+}
+
 // Largest magnitude as bits: ordered like the magnitudes themselves, with NaN
 // above infinity.
 uint32_t MaxMagnitudeBits(std::span<const float> values) {
@@ -49,51 +67,81 @@ uint32_t MaxMagnitudeBits(std::span<const float> values) {
   return max;
 }
 
-// Nearest integer of |v| < 2^22, halves away from zero. Adding the float just
-// below 0.5 instead of 0.5 keeps 0.49999997 from becoming 1.
-int32_t RoundHalfAway(float v) {
-  constexpr float kBelowHalf = 0x1.fffffep-2f;
-  return static_cast<int32_t>(v + (v < 0 ? -kBelowHalf : kBelowHalf));
+using RowDecoder = void (*)(DType, ByteSpan, std::span<float>);
+
+// Null for a type that is not decoded.
+RowDecoder FindDecoder(DType dtype) {
+  switch (dtype) {
+    case DType::kF64:
+      return [](DType, ByteSpan bytes, std::span<float> out) {
+        DecodePlain<double>(bytes, out,
+                            [](double v) { return static_cast<float>(v); });
+      };
+    case DType::kF32:
+      return [](DType, ByteSpan bytes, std::span<float> out) {
+        CHECK(bytes.size() == out.size_bytes());
+        if (!out.empty()) std::memcpy(out.data(), bytes.data(), bytes.size());
+      };
+    case DType::kF16:
+      return [](DType, ByteSpan bytes, std::span<float> out) {
+        DecodePlain<uint16_t>(bytes, out, HalfToFloat);
+      };
+    case DType::kBF16:
+      return [](DType, ByteSpan bytes, std::span<float> out) {
+        DecodePlain<uint16_t>(bytes, out, Bf16ToFloat);
+      };
+    case DType::kF8E4M3:
+      return [](DType, ByteSpan bytes, std::span<float> out) {
+        DecodePlain<uint8_t>(bytes, out, F8E4M3ToFloat);
+      };
+    case DType::kQ8_0:
+      return DecodePacked<BlockQ8_0>;
+    case DType::kQ4_0:
+      return DecodePacked<BlockQ4_0>;
+    case DType::kQ4_1:
+      return DecodePacked<BlockQ4_1>;
+    case DType::kQ5_0:
+      return DecodePacked<BlockQ5_0>;
+    case DType::kQ5_1:
+      return DecodePacked<BlockQ5_1>;
+    case DType::kQ2K:
+      return DecodePacked<BlockQ2K>;
+    case DType::kQ3K:
+      return DecodePacked<BlockQ3K>;
+    case DType::kQ4K:
+      return DecodePacked<BlockQ4K>;
+    case DType::kQ5K:
+      return DecodePacked<BlockQ5K>;
+    case DType::kQ6K:
+      return DecodePacked<BlockQ6K>;
+    case DType::kQ8K:
+      return DecodePacked<BlockQ8K>;
+    case DType::kIQ4NL:
+      return DecodePacked<BlockIq4Nl>;
+    case DType::kIQ4XS:
+      return DecodePacked<BlockIq4Xs>;
+    case DType::kMXFP4:
+      return DecodePacked<BlockMxfp4>;
+    default:
+      return nullptr;
+  }
 }
 
-bool EncodeBlock(const float* values, BlockQ8_0& block) {
-  const uint32_t max_bits = MaxMagnitudeBits({values, kQ8BlockElements});
-  if (max_bits >= 0x7f800000u) return false;
-  const float scale = std::bit_cast<float>(max_bits) / 127.0f;
-  block.scale = FloatToHalf(scale);
-  if (block.scale == 0x7c00u) return false;
-  // Below 2^-126 the reciprocal may be infinite; such a scale is 0 as a half.
-  const float inverse = scale >= 0x1p-126f ? 1.0f / scale : 0.0f;
-  for (size_t i = 0; i < kQ8BlockElements; ++i) {
-    block.q[i] = static_cast<int8_t>(RoundHalfAway(values[i] * inverse));
-  }
-  return true;
-}
-
-void DecodeBlock(const BlockQ8_0& block, float* out) {
-  const float scale = HalfToFloat(block.scale);
-  for (size_t i = 0; i < kQ8BlockElements; ++i) {
-    out[i] = scale * static_cast<float>(block.q[i]);
-  }
+bool IsPlainFloat(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
 }
 
 }  // namespace
 
-bool CanDecode(DType dtype) { return dtype == DType::kF64 || CanEncode(dtype); }
+bool CanDecode(DType dtype) { return FindDecoder(dtype) != nullptr; }
 
 bool CanEncode(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 ||
-         dtype == DType::kBF16 || dtype == DType::kQ8_0;
+  return IsPlainFloat(dtype) || HasBlockEncoder(dtype);
 }
 
 bool EncodeQ8_0(std::span<const float> values, std::span<BlockQ8_0> blocks) {
   CHECK(values.size() == blocks.size() * kQ8BlockElements);
-  for (size_t b = 0; b < blocks.size(); ++b) {
-    if (!EncodeBlock(values.data() + b * kQ8BlockElements, blocks[b])) {
-      return false;
-    }
-  }
-  return true;
+  return EncodeRow(DType::kQ8_0, values, std::as_writable_bytes(blocks));
 }
 
 void DecodeQ8_0(std::span<const BlockQ8_0> blocks, std::span<float> out) {
@@ -104,64 +152,31 @@ void DecodeQ8_0(std::span<const BlockQ8_0> blocks, std::span<float> out) {
 }
 
 void DecodeRow(DType dtype, ByteSpan bytes, std::span<float> out) {
-  CHECK(CanDecode(dtype));
-  switch (dtype) {
-    case DType::kF64:
-      CHECK(bytes.size() == out.size() * sizeof(double));
-      return DecodePlain<double>(
-          bytes, out, [](double v) { return static_cast<float>(v); });
-    case DType::kF32:
-      CHECK(bytes.size() == out.size_bytes());
-      if (!out.empty()) std::memcpy(out.data(), bytes.data(), bytes.size());
-      return;
-    case DType::kF16:
-      CHECK(bytes.size() == out.size() * sizeof(uint16_t));
-      return DecodePlain<uint16_t>(bytes, out, HalfToFloat);
-    case DType::kBF16:
-      CHECK(bytes.size() == out.size() * sizeof(uint16_t));
-      return DecodePlain<uint16_t>(bytes, out, Bf16ToFloat);
-    default:
-      break;
-  }
-  const size_t num_blocks = out.size() / kQ8BlockElements;
-  CHECK(out.size() % kQ8BlockElements == 0);
-  CHECK(bytes.size() == num_blocks * sizeof(BlockQ8_0));
-  for (size_t b = 0; b < num_blocks; ++b) {
-    BlockQ8_0 block;
-    std::memcpy(&block, bytes.data() + b * sizeof(block), sizeof(block));
-    DecodeBlock(block, out.data() + b * kQ8BlockElements);
-  }
+  const RowDecoder decode = FindDecoder(dtype);
+  CHECK(decode != nullptr);
+  decode(dtype, bytes, out);
 }
 
 bool EncodeRow(DType dtype, std::span<const float> values,
-               std::span<std::byte> out) {
+               std::span<std::byte> out, std::span<const float> importance) {
   CHECK(CanEncode(dtype));
-  if (dtype == DType::kQ8_0) {
-    const size_t num_blocks = values.size() / kQ8BlockElements;
-    CHECK(values.size() % kQ8BlockElements == 0);
-    CHECK(out.size() == num_blocks * sizeof(BlockQ8_0));
-    for (size_t b = 0; b < num_blocks; ++b) {
-      BlockQ8_0 block;
-      if (!EncodeBlock(values.data() + b * kQ8BlockElements, block)) {
-        return false;
-      }
-      std::memcpy(out.data() + b * sizeof(block), &block, sizeof(block));
-    }
-    return true;
+  CHECK(importance.empty() || importance.size() == values.size());
+  CHECK(verify::DTypeBytes(dtype, values.size()) == out.size());
+  if (!IsPlainFloat(dtype)) {
+    return BestBlockEncoder().encode_row(dtype, values, importance, out);
   }
   const uint32_t max_bits = MaxMagnitudeBits(values);
-  if (dtype == DType::kF32) {
-    CHECK(out.size() == values.size_bytes());
-    if (!values.empty()) std::memcpy(out.data(), values.data(), out.size());
-    return max_bits < 0x7f800000u;
+  switch (dtype) {
+    case DType::kF32:
+      if (!values.empty()) std::memcpy(out.data(), values.data(), out.size());
+      return max_bits < 0x7f800000u;
+    case DType::kF16:
+      EncodePlain<uint16_t>(values, out, FloatToHalf);
+      return max_bits < 0x477ff000u;
+    default:
+      EncodePlain<uint16_t>(values, out, FloatToBf16);
+      return max_bits < 0x7f7f8000u;
   }
-  CHECK(out.size() == values.size() * sizeof(uint16_t));
-  if (dtype == DType::kF16) {
-    EncodePlain<uint16_t>(values, out, FloatToHalf);
-    return max_bits < 0x477ff000u;
-  }
-  EncodePlain<uint16_t>(values, out, FloatToBf16);
-  return max_bits < 0x7f7f8000u;
 }
 
 }  // namespace inference

@@ -419,7 +419,7 @@ TEST(ConvertTest, RefusesTypesAndPlacesItCannotWrite) {
   const std::string input =
       WriteMistral(dir, "in", config, tests::TinyTensors(config));
   auto outcome = ConvertWith(
-      {.input = input, .output = dir.File("o.gguf"), .to = DType::kQ4K});
+      {.input = input, .output = dir.File("o.gguf"), .to = DType::kQ2K});
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, ErrorCode::kUnsupported);
   outcome = ConvertWith({.input = input, .output = dir.File("none/o.gguf")});

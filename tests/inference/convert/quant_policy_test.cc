@@ -32,6 +32,20 @@ TEST(QuantPolicyTest, KeepsRowsThatAreNoWholeBlocksInBf16) {
       .role = TensorRole::kFfnDown, .name = "t", .shape = {64, 172}};
   EXPECT_EQ(ChooseType(odd, DType::kQ8_0), DType::kBF16);
   EXPECT_EQ(ChooseType(odd, DType::kF16), DType::kF16);
+  EXPECT_EQ(ChooseType(odd, DType::kQ4K), DType::kBF16);
+}
+
+TEST(QuantPolicyTest, RowsThatAreNoSuperBlocksBecomeQ8) {
+  // gpt-oss has rows of 2880 = 90 * 32.
+  const TensorSpec short_rows{
+      .role = TensorRole::kFfnDown, .name = "t", .shape = {64, 2880}};
+  const TensorSpec whole{
+      .role = TensorRole::kFfnDown, .name = "t", .shape = {64, 14336}};
+  for (const DType to : {DType::kQ4K, DType::kQ5K, DType::kQ6K}) {
+    EXPECT_EQ(ChooseType(short_rows, to), DType::kQ8_0);
+    EXPECT_EQ(ChooseType(whole, to), to);
+  }
+  EXPECT_EQ(ChooseType(short_rows, DType::kQ4_0), DType::kQ4_0);
 }
 
 }  // namespace

@@ -172,6 +172,10 @@ TEST(TensorStreamTest, RefusesWhatIsNotConverted) {
   ASSERT_FALSE(streamed.result);
   EXPECT_EQ(streamed.result.error().code, ErrorCode::kUnsupported);
   EXPECT_EQ(streamed.result.error().id, "E-DTYPE");
+  // Decoded, but worth nothing without its scales.
+  const TensorInfo without_scales = TensorOf(DType::kF8E4M3);
+  matrix.tensor = &without_scales;
+  EXPECT_FALSE(Stream(matrix, values, DType::kBF16).result);
   // Rows that are no whole blocks.
   EXPECT_FALSE(Stream(F32Matrix(2, 33), values, DType::kQ8_0).result);
 }

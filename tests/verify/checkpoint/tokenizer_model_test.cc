@@ -440,7 +440,7 @@ TEST(TokenizerModelTest, RefusesBadGgufMetadata) {
 
 TEST(TokenizerModelTest, RefusesAFileBeyondTheLimit) {
   const std::string bytes(kMaxTokenizerBytes + 1, '\0');
-  ExpectRefused(bytes, ErrorCode::kLimit, "at most 67108864");
+  ExpectRefused(bytes, ErrorCode::kLimit, "at most 33554432");
 }
 
 TEST(TokenizerModelTest, ReportsTheOffsetOfABadPiece) {
