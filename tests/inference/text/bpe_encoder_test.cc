@@ -235,8 +235,8 @@ TEST(BpeEncoderTest, RefusesWhatItWouldEncodeOtherwise) {
   ExpectRefused(json, ErrorCode::kUnsupported, "pre-tokenizer Digits");
 
   json = ByteLevel();
-  json["model"]["vocab"]["far"] = 1 << 20;
-  ExpectRefused(json, ErrorCode::kLimit, "1048576");
+  json["model"]["vocab"]["far"] = (1 << 20) - 1;
+  ExpectRefused(json, ErrorCode::kLimit, "1048575");
 }
 
 // Tekken: every two tokens that make a token are joined, the least id first.
