@@ -51,12 +51,15 @@ constexpr std::array<Topic, 5> kTopics = {{
      "then gets its name. \"verified\" always names its level; v1 pieces are\n"
      "SHA-1 (a weak anchor), md5 lists find accidents only.\n"},
     {"formats",
-     "read:  consolidated.00.pth (torch.save), consolidated.safetensors,\n"
-     "       Hugging Face safetensors shards, GGUF v2 and v3 (f32, f16, "
-     "bf16,\n"
-     "       q8_0); SentencePiece tokenizer.model\n"
-     "write: GGUF v3 (bf16, q8_0, q6_k, q5_k, q4_k, q5_1, q5_0, q4_1, q4_0,\n"
-     "       iq4_nl, mxfp4)\n"
+     "read:  consolidated.00.pth and .pt (torch.save), safetensors in "
+     "Mistral's\n"
+     "       and Hugging Face's layouts, GGUF v2 and v3 (f32, f16, bf16, "
+     "q8_0);\n"
+     "       in one file or in parts; tokenizer.model (SentencePiece),\n"
+     "       tekken.json, tokenizer.json (BPE)\n"
+     "write: GGUF v3 (f32, f16, bf16, q8_0, q6_k, q5_k, q4_k, q5_1, q5_0, "
+     "q4_1,\n"
+     "       q4_0, iq4_nl, mxfp4)\n"
      "unpack: tar, zstd and tar.zst, seekable zstd too\n"
      "run:   Mistral 7B (dense) and Mixtral (mixture of experts)\n"},
 }};

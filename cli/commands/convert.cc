@@ -16,10 +16,10 @@ namespace {
 
 using verify::DType;
 
-constexpr DType kTypes[] = {DType::kBF16,  DType::kQ8_0, DType::kQ6K,
-                            DType::kQ5K,   DType::kQ4K,  DType::kQ5_1,
-                            DType::kQ5_0,  DType::kQ4_1, DType::kQ4_0,
-                            DType::kIQ4NL, DType::kMXFP4};
+constexpr DType kTypes[] = {
+    DType::kF32,  DType::kF16,   DType::kBF16, DType::kQ8_0, DType::kQ6K,
+    DType::kQ5K,  DType::kQ4K,   DType::kQ5_1, DType::kQ5_0, DType::kQ4_1,
+    DType::kQ4_0, DType::kIQ4NL, DType::kMXFP4};
 
 class ConvertCommand final : public Command {
  public:
