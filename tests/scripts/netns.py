@@ -120,7 +120,9 @@ def resolving(resolv_conf):
 def bridge(hosts, addresses=(WORLD,)):
     """Puts the world's ends of the cables on one switch, where the world has
     those addresses."""
-    run("ip link add br0 type bridge")
+    # A plain switch: one that snoops drops multicast until it has heard who
+    # wants it, and nobody asks here.
+    run("ip link add br0 type bridge mcast_snooping 0")
     for address in addresses:
         run(f"ip address add {address}/16 dev br0")
     for host in hosts:
