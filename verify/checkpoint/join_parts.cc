@@ -47,17 +47,6 @@ Unexpected RefuseShared(const std::vector<PartTable>& parts,
 
 }  // namespace
 
-bool HasStackedExperts(const TensorTable& tensors) {
-  for (const TensorInfo& tensor : tensors.tensors()) {
-    for (const std::string_view end :
-         {".block_sparse_moe.w1", ".block_sparse_moe.w2",
-          ".block_sparse_moe.w3"}) {
-      if (tensor.name.ends_with(end)) return true;
-    }
-  }
-  return false;
-}
-
 Result<TensorTable> JoinParts(const std::vector<PartTable>& parts) {
   CHECK(parts.size() > 1);
   TensorTable joined;

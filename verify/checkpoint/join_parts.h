@@ -19,11 +19,6 @@ struct PartTable {
   uint64_t file_size = 0;
 };
 
-// Whether experts are stacked as in the first upload of Mixtral to Hugging
-// Face: layers.N.block_sparse_moe.w1, w2, w3, each [experts * ff, dim], w2
-// transposed, which a view of the right size would not notice.
-bool HasStackedExperts(const TensorTable& tensors);
-
 // Files with tensors of their own become one table, file_index i being
 // parts[i]. Requires at least two parts. Errors: kUnsupported (E-PARTS: slices
 // of a tensor-parallel run, where each file has every tensor), kCorrupt

@@ -47,13 +47,5 @@ TEST(JoinPartsTest, C6SaysWhatPartsAre) {
               ErrorCode::kCorrupt, "no parts of one model", "E-PARTS");
 }
 
-TEST(JoinPartsTest, KnowsStackedExperts) {
-  EXPECT_TRUE(
-      HasStackedExperts(Part("a", {"layers.0.block_sparse_moe.w2"}).tensors));
-  EXPECT_FALSE(HasStackedExperts(
-      Part("a", {"model.layers.0.block_sparse_moe.experts.0.w2.weight"})
-          .tensors));
-}
-
 }  // namespace
 }  // namespace verify
