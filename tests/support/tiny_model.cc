@@ -202,7 +202,7 @@ void AddTokenizer(const verify::TokenizerModel& model, GgufBuilder& gguf) {
 
 }  // namespace
 
-verify::ModelConfig TinyConfig() {
+verify::ModelConfig TinyModelConfig() {
   verify::ModelConfig config;
   config.dim = 64;
   config.num_layers = 2;
@@ -216,7 +216,7 @@ verify::ModelConfig TinyConfig() {
   return config;
 }
 
-verify::TokenizerModel TinyTokenizer(size_t num_pieces) {
+verify::TokenizerModel TinyModelTokenizer(size_t num_pieces) {
   verify::TokenizerModel model;
   model.byte_fallback = true;
   model.remove_extra_whitespaces = false;
@@ -297,7 +297,7 @@ void TinyModel::Write(const std::string& folder) const {
   WriteFile(folder + (mistral ? "/params.json" : "/config.json"),
             (mistral ? ParamsJson(config_) : HuggingFaceJson(config_)).dump());
   WriteFile(folder + "/tokenizer.model",
-            SerializeTokenizerModel(TinyTokenizer(config_.vocab_size)));
+            SerializeTokenizerModel(TinyModelTokenizer(config_.vocab_size)));
 }
 
 void TinyModel::WriteSafetensors(const std::string& path) const {
@@ -345,7 +345,7 @@ void TinyModel::WriteGguf(const std::string& path) const {
   if (config_.sliding_window.has_value()) {
     count("llama.attention.sliding_window", *config_.sliding_window);
   }
-  AddTokenizer(TinyTokenizer(config_.vocab_size), gguf);
+  AddTokenizer(TinyModelTokenizer(config_.vocab_size), gguf);
   for (const Tensor& tensor : tensors_) {
     const auto& shape = tensor.spec.shape;
     gguf.Add({tensor.spec.name,

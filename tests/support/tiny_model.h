@@ -15,10 +15,10 @@
 namespace tests {
 
 // Two layers of four experts, two per token; 288 pieces.
-verify::ModelConfig TinyConfig();
+verify::ModelConfig TinyModelConfig();
 
 // Bytes, control pieces, "▁" and letters; exactly `num_pieces` >= 260.
-verify::TokenizerModel TinyTokenizer(size_t num_pieces);
+verify::TokenizerModel TinyModelTokenizer(size_t num_pieces);
 
 class TinyModel {
  public:

@@ -16,7 +16,7 @@ using verify::ErrorCode;
 using verify::Json;
 
 Fingerprint Made(bool dense = false) {
-  auto config = tests::TinyConfig();
+  auto config = tests::TinyModelConfig();
   if (dense) {
     config.num_experts = 0;
     config.num_experts_per_token = 0;

@@ -67,7 +67,7 @@ std::string Lines(const FingerprintReport& report) {
 }
 
 verify::ModelConfig Config() {
-  auto config = tests::TinyConfig();
+  auto config = tests::TinyModelConfig();
   config.num_layers = 3;
   return config;
 }
@@ -451,7 +451,7 @@ TEST_F(FingerprintTest, NamesLayersThatWereExchanged) {
 TEST_F(FingerprintTest, NamesTheTokenizerOfWhichTwoIdsAreExchanged) {
   const TempDir dir;
   original_.Write(dir.path());
-  auto pieces = tests::TinyTokenizer(Config().vocab_size);
+  auto pieces = tests::TinyModelTokenizer(Config().vocab_size);
   // The bytes of "e" and "t".
   std::swap(pieces.pieces[3 + 'e'].text, pieces.pieces[3 + 't'].text);
   std::swap(pieces.pieces[260].text, pieces.pieces[264].text);
@@ -471,7 +471,7 @@ TEST_F(FingerprintTest, NamesTheTokenizerOfWhichTwoIdsAreExchanged) {
 TEST_F(FingerprintTest, NamesTheVocabularyOfWhichRarePiecesAreExchanged) {
   const TempDir dir;
   original_.Write(dir.path());
-  auto pieces = tests::TinyTokenizer(Config().vocab_size);
+  auto pieces = tests::TinyModelTokenizer(Config().vocab_size);
   std::swap(pieces.pieces[3 + 1].text, pieces.pieces[3 + 2].text);
   const auto text = verify::SerializeTokenizerModel(pieces);
   ASSERT_TRUE(verify::WriteFileAtomically(dir.path() + "/tokenizer.model",

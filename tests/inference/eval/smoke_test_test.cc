@@ -16,7 +16,7 @@
 namespace inference {
 namespace {
 
-using tests::TinyConfig;
+using tests::TinyModelConfig;
 using tests::TinyModel;
 using verify::DType;
 using verify::TensorRole;
@@ -75,7 +75,7 @@ INSTANTIATE_TEST_SUITE_P(Smoke, TrainedModels,
                                          "tests/golden/stories260k"));
 
 TEST(SmokeTest, CountsExperts) {
-  const SmokeReport report = Judge(TinyModel(TinyConfig(), DType::kBF16));
+  const SmokeReport report = Judge(TinyModel(TinyModelConfig(), DType::kBF16));
   EXPECT_TRUE(Find(report, "smoke.finite").ok) << Details(report);
   EXPECT_TRUE(Find(report, "smoke.logits").ok) << Details(report);
   EXPECT_TRUE(Find(report, "smoke.experts").ok) << Details(report);
@@ -91,7 +91,7 @@ TEST(SmokeTest, CountsExperts) {
 }
 
 TEST(SmokeTest, NanInOneTensorIsFoundInItsLayer) {
-  TinyModel tiny(TinyConfig(), DType::kBF16);
+  TinyModel tiny(TinyModelConfig(), DType::kBF16);
   tiny.Find(TensorRole::kAttentionOut, 1).values[77] = kNan;
   const SmokeReport report = Judge(tiny);
   EXPECT_FALSE(report.ok());
@@ -109,7 +109,7 @@ TEST(SmokeTest, NanInAnyTensorOfALayerIsFoundThere) {
        {TensorRole::kAttentionNorm, TensorRole::kAttentionQ,
         TensorRole::kAttentionK, TensorRole::kAttentionV, TensorRole::kFfnNorm,
         TensorRole::kRouter}) {
-    TinyModel tiny(TinyConfig(), DType::kF32);
+    TinyModel tiny(TinyModelConfig(), DType::kF32);
     tiny.Find(role, 0).values[5] = kNan;
     const SmokeReport report = Judge(tiny);
     EXPECT_FALSE(report.ok());
@@ -118,13 +118,13 @@ TEST(SmokeTest, NanInAnyTensorOfALayerIsFoundThere) {
 }
 
 TEST(SmokeTest, NanInEmbeddingNormAndOutputIsFound) {
-  TinyModel embedding(TinyConfig(), DType::kF32);
+  TinyModel embedding(TinyModelConfig(), DType::kF32);
   embedding.Find(TensorRole::kTokenEmbedding, -1).values[64] = kNan;  // BOS
   EXPECT_EQ(Judge(embedding).first_bad_layer, -1);
-  TinyModel norm(TinyConfig(), DType::kF32);
+  TinyModel norm(TinyModelConfig(), DType::kF32);
   norm.Find(TensorRole::kOutputNorm, -1).values[3] = kNan;
   EXPECT_EQ(Judge(norm).first_bad_layer, 2);
-  TinyModel output(TinyConfig(), DType::kF32);
+  TinyModel output(TinyModelConfig(), DType::kF32);
   output.Find(TensorRole::kOutput, -1).values[7 * 64] = kNan;
   const SmokeReport report = Judge(output);
   EXPECT_FALSE(report.ok());
@@ -134,7 +134,7 @@ TEST(SmokeTest, NanInEmbeddingNormAndOutputIsFound) {
 }
 
 TEST(SmokeTest, WildlyScaledWeightsExplodeInTheirLayer) {
-  TinyModel tiny(TinyConfig(), DType::kF32);
+  TinyModel tiny(TinyModelConfig(), DType::kF32);
   for (const TensorRole role :
        {TensorRole::kFfnGate, TensorRole::kFfnUp, TensorRole::kFfnDown}) {
     for (int64_t e = 0; e < 4; ++e) {
@@ -149,7 +149,7 @@ TEST(SmokeTest, WildlyScaledWeightsExplodeInTheirLayer) {
 }
 
 TEST(SmokeTest, ClearedOutputMatrixIsFound) {
-  TinyModel tiny(TinyConfig(), DType::kBF16);
+  TinyModel tiny(TinyModelConfig(), DType::kBF16);
   auto& values = tiny.Find(TensorRole::kOutput, -1).values;
   std::fill(values.begin(), values.end(), 0.0f);
   const SmokeReport report = Judge(tiny);
@@ -163,7 +163,7 @@ TEST(SmokeTest, ClearedOutputMatrixIsFound) {
 // Router rows of zeros and of a large negative bias by a constant channel:
 // expert 3 of layer 0 is never chosen.
 TinyModel WithUnreachableExpert() {
-  TinyModel tiny(TinyConfig(), DType::kF32);
+  TinyModel tiny(TinyModelConfig(), DType::kF32);
   const size_t dim = tiny.config().dim;
   auto& embedding = tiny.Find(TensorRole::kTokenEmbedding, -1).values;
   for (size_t i = 0; i < embedding.size(); i += dim) embedding[i] = 30.0f;
@@ -203,7 +203,7 @@ TEST(SmokeTest, BrokenExpertThatIsNotChosenIsFound) {
 
 // The output repeats one letter whatever it is asked.
 TEST(SmokeTest, OneTokenOverAndOverIsNoText) {
-  TinyModel tiny(TinyConfig(), DType::kF32);
+  TinyModel tiny(TinyModelConfig(), DType::kF32);
   const size_t dim = tiny.config().dim;
   auto& embedding = tiny.Find(TensorRole::kTokenEmbedding, -1).values;
   for (size_t i = 0; i < embedding.size(); i += dim) embedding[i] = 100.0f;
@@ -226,7 +226,7 @@ TEST(SmokeTest, OneTokenOverAndOverIsNoText) {
 
 TEST(SmokeTest, StopsOnRequest) {
   const tests::TempDir dir;
-  TinyModel(TinyConfig(), DType::kBF16).Write(dir.path());
+  TinyModel(TinyModelConfig(), DType::kBF16).Write(dir.path());
   const auto model = Model::Load(dir.path(), {});
   ASSERT_TRUE(model);
   verify::CancelToken cancel;

@@ -14,7 +14,7 @@
 namespace inference {
 namespace {
 
-using tests::TinyConfig;
+using tests::TinyModelConfig;
 using tests::TinyModel;
 using verify::DType;
 using verify::ErrorCode;
@@ -24,7 +24,7 @@ constexpr TokenId kPrompt[] = {1, 40, 41, 42};
 
 class EngineTest : public testing::Test {
  protected:
-  EngineTest() : tiny_(TinyConfig(), DType::kF32) {}
+  EngineTest() : tiny_(TinyModelConfig(), DType::kF32) {}
 
   void Load() {
     tiny_.Write(dir_.path());

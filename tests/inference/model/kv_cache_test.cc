@@ -12,7 +12,7 @@ namespace inference {
 namespace {
 
 verify::ModelConfig Config(uint64_t window) {
-  auto config = tests::TinyConfig();
+  auto config = tests::TinyModelConfig();
   if (window > 0) config.sliding_window = window;
   return config;
 }

@@ -15,7 +15,7 @@
 namespace inference {
 namespace {
 
-using tests::TinyConfig;
+using tests::TinyModelConfig;
 using tests::TinyModel;
 using verify::DType;
 using verify::ErrorCode;
@@ -59,7 +59,7 @@ Seen RunTokens(const Model& model, size_t num_tokens) {
 TEST(LayerProbeTest, PartsOfALayerMakeUpTheLayer) {
   for (const std::optional<uint64_t> window :
        {std::optional<uint64_t>(), std::optional<uint64_t>(5)}) {
-    auto config = TinyConfig();
+    auto config = TinyModelConfig();
     config.sliding_window = window;
     const auto model = Load(TinyModel(config, DType::kF32));
     constexpr size_t kTokens = 20;
@@ -90,7 +90,7 @@ TEST(LayerProbeTest, PartsOfALayerMakeUpTheLayer) {
 }
 
 TEST(LayerProbeTest, GateGivesTheWeightsOfTheRun) {
-  const auto model = Load(TinyModel(TinyConfig(), DType::kF32));
+  const auto model = Load(TinyModel(TinyModelConfig(), DType::kF32));
   LayerProbe probe(*model);
   // Layer 1 sees the state after layer 0 and its own attention.
   const Seen seen = RunTokens(*model, 1);
@@ -110,7 +110,7 @@ TEST(LayerProbeTest, GateGivesTheWeightsOfTheRun) {
 }
 
 TEST(LayerProbeTest, OutputGivesTheLogitsOfTheRun) {
-  const auto model = Load(TinyModel(TinyConfig(), DType::kBF16));
+  const auto model = Load(TinyModel(TinyModelConfig(), DType::kBF16));
   auto session = Session::Create(*model, 3);
   ASSERT_TRUE(session);
   Seen seen;
@@ -127,7 +127,7 @@ TEST(LayerProbeTest, OutputGivesTheLogitsOfTheRun) {
 }
 
 TEST(LayerProbeTest, EmbeddingIsMultipliedRowByRow) {
-  const TinyModel tiny(TinyConfig(), DType::kF32);
+  const TinyModel tiny(TinyModelConfig(), DType::kF32);
   const auto model = Load(tiny);
   const auto rows = tiny.Values(TensorRole::kTokenEmbedding);
   std::vector<float> state(64);
@@ -143,7 +143,7 @@ TEST(LayerProbeTest, EmbeddingIsMultipliedRowByRow) {
 // Scores depend on how far apart tokens stand and not on where; hand
 // arithmetic for what a window hides.
 TEST(LayerProbeTest, ScoresFollowPositions) {
-  const auto model = Load(TinyModel(TinyConfig(), DType::kF32));
+  const auto model = Load(TinyModel(TinyModelConfig(), DType::kF32));
   LayerProbe probe(*model);
   tests::TestRandom random(9);
   const auto state = random.Floats(3 * 64);
@@ -176,7 +176,7 @@ TEST(LayerProbeTest, ScoresFollowPositions) {
 }
 
 TEST(LayerProbeTest, KnowsTypes) {
-  auto config = TinyConfig();
+  auto config = TinyModelConfig();
   config.names = verify::NameScheme::kGguf;
   const auto model = Load(TinyModel(config, DType::kQ8_0));
   LayerProbe probe(*model);
@@ -189,7 +189,7 @@ TEST(LayerProbeTest, KnowsTypes) {
 }
 
 TEST(LayerProbeTest, RefusesWhatIsNotThere) {
-  auto config = TinyConfig();
+  auto config = TinyModelConfig();
   config.num_experts = 0;
   config.num_experts_per_token = 0;
   const auto model = Load(TinyModel(config, DType::kF32));

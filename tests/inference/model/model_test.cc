@@ -20,7 +20,7 @@
 namespace inference {
 namespace {
 
-using tests::TinyConfig;
+using tests::TinyModelConfig;
 using tests::TinyModel;
 using verify::DType;
 using verify::ErrorCode;
@@ -89,7 +89,7 @@ void ExpectAgrees(const TinyModel& tiny, const std::vector<TokenId>& ids,
 
 TEST(ModelTest, MixtureOfEveryWeightTypeAgrees) {
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
-    const TinyModel tiny(TinyConfig(), dtype);
+    const TinyModel tiny(TinyModelConfig(), dtype);
     const auto ids = RandomIds(24, 288, 1);
     ExpectAgrees(tiny, ids, 1);
     ExpectAgrees(tiny, ids, 7);
@@ -97,7 +97,7 @@ TEST(ModelTest, MixtureOfEveryWeightTypeAgrees) {
 }
 
 TEST(ModelTest, HuggingFaceLayoutAgrees) {
-  auto config = TinyConfig();
+  auto config = TinyModelConfig();
   config.names = NameScheme::kHuggingFace;
   ExpectAgrees(TinyModel(config, DType::kBF16), RandomIds(24, 288, 2), 6);
   config.num_experts = 0;
@@ -106,7 +106,7 @@ TEST(ModelTest, HuggingFaceLayoutAgrees) {
 }
 
 TEST(ModelTest, MergedQuantisedExpertsAgree) {
-  auto config = TinyConfig();
+  auto config = TinyModelConfig();
   config.names = NameScheme::kGguf;
   for (const DType dtype : {DType::kQ8_0, DType::kBF16, DType::kF16}) {
     ExpectAgrees(TinyModel(config, dtype), RandomIds(24, 288, 3), 5);
@@ -116,7 +116,7 @@ TEST(ModelTest, MergedQuantisedExpertsAgree) {
 }
 
 TEST(ModelTest, OddShapesAgree) {
-  auto config = TinyConfig();
+  auto config = TinyModelConfig();
   config.num_kv_heads = 1;  // all heads share
   config.head_dim = 10;     // not dim / heads
   config.num_heads = 3;
@@ -124,18 +124,18 @@ TEST(ModelTest, OddShapesAgree) {
   config.ff_dim = 43;
   config.num_layers = 3;
   ExpectAgrees(TinyModel(config, DType::kBF16), RandomIds(20, 288, 4), 9);
-  config = TinyConfig();
+  config = TinyModelConfig();
   config.num_kv_heads = 4;  // none shares
   config.num_experts = 1;
   config.num_experts_per_token = 1;
   ExpectAgrees(TinyModel(config, DType::kBF16), RandomIds(20, 288, 5), 9);
-  config = TinyConfig();
+  config = TinyModelConfig();
   config.num_experts = 5;
   config.num_experts_per_token = 1;
   config.head_dim = 2;
   config.num_heads = 6;
   ExpectAgrees(TinyModel(config, DType::kF32), RandomIds(20, 288, 6), 9);
-  config = TinyConfig();
+  config = TinyModelConfig();
   config.num_experts = 3;
   config.num_experts_per_token = 3;
   config.rope_theta = 1e4;
@@ -144,7 +144,7 @@ TEST(ModelTest, OddShapesAgree) {
 }
 
 TEST(ModelTest, SlidingWindowAgreesFromTheFirstKeyThatDropsOut) {
-  auto config = TinyConfig();
+  auto config = TinyModelConfig();
   config.sliding_window = 5;
   config.num_experts = 0;
   ExpectAgrees(TinyModel(config, DType::kF32), RandomIds(23, 288, 8), 1);
@@ -156,7 +156,7 @@ TEST(ModelTest, SlidingWindowAgreesFromTheFirstKeyThatDropsOut) {
 // The ring holds 300 + 512 positions, rounded up to 1024: 1400 tokens wrap it
 // within a batch and within a block of keys.
 TEST(ModelTest, SlidingWindowAgreesAfterTheRingHasWrapped) {
-  verify::ModelConfig config = TinyConfig();
+  verify::ModelConfig config = TinyModelConfig();
   config.sliding_window = 300;
   config.num_experts = 0;
   config.num_layers = 2;
@@ -171,7 +171,7 @@ TEST(ModelTest, SlidingWindowAgreesAfterTheRingHasWrapped) {
 
 // More than a block of keys and more than a batch without a window.
 TEST(ModelTest, LongSequencesAgree) {
-  verify::ModelConfig config = TinyConfig();
+  verify::ModelConfig config = TinyModelConfig();
   config.num_layers = 1;
   config.dim = 16;
   config.ff_dim = 16;
@@ -185,7 +185,7 @@ TEST(ModelTest, LongSequencesAgree) {
 class SameBitsTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto config = TinyConfig();
+    auto config = TinyModelConfig();
     config.sliding_window = 40;
     TinyModel(config, DType::kBF16, 7).Write(dir_.path());
     ids_ = RandomIds(70, 288, 12);
@@ -285,7 +285,7 @@ TEST_F(SameBitsTest, WithAndWithoutAnObserver) {
 
 TEST(SessionTest, RefusesWhatItCannotRunAndStaysAsItWas) {
   tests::TempDir dir;
-  TinyModel(TinyConfig(), DType::kBF16).Write(dir.path());
+  TinyModel(TinyModelConfig(), DType::kBF16).Write(dir.path());
   const auto model = Load(dir.path());
   EXPECT_EQ(Session::Create(*model, 0).error().code,
             ErrorCode::kInvalidArgument);
@@ -314,7 +314,7 @@ TEST(SessionTest, RefusesWhatItCannotRunAndStaysAsItWas) {
 
 TEST(SessionTest, StopsOnRequestAndStaysAsItWas) {
   tests::TempDir dir;
-  TinyModel(TinyConfig(), DType::kBF16).Write(dir.path());
+  TinyModel(TinyModelConfig(), DType::kBF16).Write(dir.path());
   const auto model = Load(dir.path());
   Session session = NewSession(*model, 2000);
   const auto ids = RandomIds(1500, 288, 1);
@@ -330,7 +330,7 @@ TEST(SessionTest, StopsOnRequestAndStaysAsItWas) {
 
 TEST(ModelTest, TellsWhatItIs) {
   tests::TempDir dir;
-  const TinyModel tiny(TinyConfig(), DType::kF16);
+  const TinyModel tiny(TinyModelConfig(), DType::kF16);
   tiny.Write(dir.path());
   const auto model = Load(dir.path());
   EXPECT_EQ(model->config().num_experts, 4u);
@@ -343,7 +343,7 @@ TEST(ModelTest, TellsWhatItIs) {
 
 TEST(ModelTest, RunsOneExpertByItself) {
   tests::TempDir dir;
-  auto config = TinyConfig();
+  auto config = TinyModelConfig();
   config.num_layers = 1;
   config.num_experts = 1;
   config.num_experts_per_token = 1;
@@ -389,8 +389,8 @@ verify::Error LoadError(const std::string& folder) {
 
 TEST(ModelLoadTest, ConfigurationOfAnotherModelIsNamed) {
   tests::TempDir dir;
-  TinyModel(TinyConfig(), DType::kBF16).Write(dir.path());
-  auto other = TinyConfig();
+  TinyModel(TinyModelConfig(), DType::kBF16).Write(dir.path());
+  auto other = TinyModelConfig();
   other.ff_dim = 128;
   tests::TempDir other_dir;
   TinyModel(other, DType::kBF16).Write(other_dir.path());
@@ -405,7 +405,7 @@ TEST(ModelLoadTest, ConfigurationOfAnotherModelIsNamed) {
 
 TEST(ModelLoadTest, MissingAndExtraTensorsAreNamed) {
   tests::TempDir dir;
-  TinyModel tiny(TinyConfig(), DType::kBF16);
+  TinyModel tiny(TinyModelConfig(), DType::kBF16);
   auto& first = tiny.tensors().front();
   const std::string name = first.spec.name;
   first.spec.name = "something.else";
@@ -421,7 +421,7 @@ TEST(ModelLoadTest, MissingAndExtraTensorsAreNamed) {
 
 TEST(ModelLoadTest, WholeNumbersAreNoWeights) {
   tests::TempDir dir;
-  TinyModel tiny(TinyConfig(), DType::kBF16);
+  TinyModel tiny(TinyModelConfig(), DType::kBF16);
   tiny.Find(TensorRole::kAttentionV, 1).dtype = DType::kI32;
   tiny.Write(dir.path());
   const auto error = LoadError(dir.path());
@@ -434,9 +434,9 @@ TEST(ModelLoadTest, WholeNumbersAreNoWeights) {
 
 TEST(ModelLoadTest, TokenizerOfALargerModelIsRefused) {
   tests::TempDir dir;
-  TinyModel(TinyConfig(), DType::kBF16).Write(dir.path());
+  TinyModel(TinyModelConfig(), DType::kBF16).Write(dir.path());
   dir.Write("tokenizer.model",
-            SerializeTokenizerModel(tests::TinyTokenizer(289)));
+            SerializeTokenizerModel(tests::TinyModelTokenizer(289)));
   const auto error = LoadError(dir.path());
   EXPECT_EQ(error.code, ErrorCode::kCorrupt);
   EXPECT_EQ(error.id, "E-TOKENIZER");
@@ -446,9 +446,9 @@ TEST(ModelLoadTest, TokenizerOfALargerModelIsRefused) {
 
 TEST(ModelLoadTest, SmallerTokenizerIsPadding) {
   tests::TempDir dir;
-  TinyModel(TinyConfig(), DType::kBF16).Write(dir.path());
+  TinyModel(TinyModelConfig(), DType::kBF16).Write(dir.path());
   dir.Write("tokenizer.model",
-            SerializeTokenizerModel(tests::TinyTokenizer(270)));
+            SerializeTokenizerModel(tests::TinyModelTokenizer(270)));
   const auto model = Load(dir.path());
   ASSERT_NE(model, nullptr);
   EXPECT_EQ(model->tokenizer().vocab_size(), 270u);
@@ -457,7 +457,7 @@ TEST(ModelLoadTest, SmallerTokenizerIsPadding) {
 TEST(ModelLoadTest, MissingFilesAreNotFound) {
   tests::TempDir dir;
   EXPECT_EQ(LoadError(dir.path()).code, ErrorCode::kNotFound);
-  TinyModel(TinyConfig(), DType::kBF16).Write(dir.path());
+  TinyModel(TinyModelConfig(), DType::kBF16).Write(dir.path());
   ASSERT_EQ(std::remove(dir.File("tokenizer.model").c_str()), 0);
   EXPECT_EQ(LoadError(dir.path()).code, ErrorCode::kNotFound);
 }
