@@ -33,30 +33,35 @@ constexpr size_t kRoundGrain = 4;
 
 }  // namespace
 
-MatMul::MatMul(const Kernels& kernels, verify::ThreadPool& pool)
+MatMul::MatMul(const Kernels& kernels, verify::ThreadPool& pool, bool exact)
     : kernels_(kernels),
       pool_(pool),
+      exact_(exact),
       panels_(pool.num_threads()),
       gathered_(pool.num_threads()),
       scratch_(pool.num_threads()) {}
 
 MatMul::Way MatMul::WayOf(const MatMulJob& job) const {
+  if (exact_ || job.exact) return Way::kFloat;
   const verify::DType dtype = job.weight->dtype;
   if (IsPackedWeight(dtype)) return Way::kPacked;
-  if (dtype == verify::DType::kBF16 && !job.exact &&
-      kernels_.bf16_matmul != nullptr) {
-    return Way::kBf16;
-  }
-  return Way::kFloat;
+  return dtype == verify::DType::kBF16 && kernels_.bf16_matmul != nullptr
+             ? Way::kBf16
+             : Way::kFloat;
+}
+
+bool MatMul::NeedsPanel(const MatMulJob& job) {
+  return job.num_tokens > 1 || IsPackedWeight(job.weight->dtype);
 }
 
 size_t MatMul::RowsPerRange(const MatMulJob& job, Way way) {
   const TensorView& w = *job.weight;
   if (!w.has_rows()) return kGatherRows;
   if (way == Way::kPacked && job.num_tokens > 1) return kSlabRows;
-  const size_t rows = job.num_tokens == 1 || way != Way::kFloat
-                          ? kDecodeRangeBytes / std::max<size_t>(1, w.row_bytes)
-                          : kPanelFloats / std::max<size_t>(1, w.cols);
+  const size_t rows =
+      way == Way::kFloat && NeedsPanel(job)
+          ? kPanelFloats / std::max<size_t>(1, w.cols)
+          : kDecodeRangeBytes / std::max<size_t>(1, w.row_bytes);
   const size_t tile = way == Way::kPacked ? kPackedRows : kTileRows;
   return std::clamp<size_t>(rows / tile * tile, tile, 1024);
 }
@@ -112,7 +117,7 @@ bool MatMul::Run(std::span<const MatMulJob> jobs) {
     const Way way = WayOf(job);
     const size_t step = RowsPerRange(job, way);
     const size_t most_rows = std::min(step, w.rows);
-    if (way == Way::kFloat && job.num_tokens > 1) {
+    if (way == Way::kFloat && NeedsPanel(job)) {
       panel_floats = std::max(panel_floats, most_rows * w.cols);
     }
     if (way == Way::kPacked) {
@@ -193,7 +198,7 @@ void MatMul::RunFloats(const MatMulJob& job, const std::byte* rows,
                        size_t worker) {
   const TensorView& w = *job.weight;
   float* y = job.y + begin;
-  if (job.num_tokens == 1) {
+  if (!NeedsPanel(job)) {
     kernels_.dot_rows(w.dtype, rows, row_bytes, num_rows, job.x, w.cols, y);
     return;
   }

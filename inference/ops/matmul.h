@@ -37,7 +37,8 @@ struct MatMulJob {
 // time; kernels and pool must outlive it.
 class MatMul {
  public:
-  MatMul(const Kernels& kernels, verify::ThreadPool& pool);
+  // `exact`: as if all jobs were.
+  MatMul(const Kernels& kernels, verify::ThreadPool& pool, bool exact = false);
 
   // All jobs in one parallel loop: fewer meetings of the threads. False if
   // there is no memory for the panels.
@@ -68,6 +69,8 @@ class MatMul {
   };
 
   Way WayOf(const MatMulJob& job) const;
+  // Whether rows are decoded to floats before they are multiplied.
+  static bool NeedsPanel(const MatMulJob& job);
   static size_t RowsPerRange(const MatMulJob& job, Way way);
   size_t FindActivations(const MatMulJob& job, Way way);
   bool RoundActivations();
@@ -77,6 +80,7 @@ class MatMul {
 
   const Kernels& kernels_;
   verify::ThreadPool& pool_;
+  const bool exact_;
   const verify::CancelToken* cancel_ = nullptr;
   std::vector<AlignedBuffer<float>> panels_;        // one per thread
   std::vector<AlignedBuffer<std::byte>> gathered_;  // the same
