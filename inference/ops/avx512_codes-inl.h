@@ -32,22 +32,24 @@ struct LaneScales {
   alignas(64) float offset[8][2][kLaneRows];  // the same
 };
 
-// The codes of two rows, the first below; 32 bytes each.
+HWY_INLINE __m128i Load16(const std::byte* p) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+}
+
+// 32 bytes of each of two rows.
 HWY_INLINE __m512i TwoRows(const std::byte* a, const std::byte* b) {
   const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a));
   const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b));
   return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 
-// 32 codes of four bits of two rows: byte j has element j below, j + 16 above.
+// 32 codes of four bits of two rows, where byte j has element j below, j + 16
+// above: first halves of both, then second halves (kSplit).
 HWY_INLINE __m512i TwoNibbleRows(const std::byte* a, const std::byte* b) {
-  const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(a));
-  const __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b));
-  const __m512i first = _mm512_inserti32x4(_mm512_castsi128_si512(low),
-                                           _mm_srli_epi16(low, 4), 1);
-  const __m256i second = _mm256_inserti128_si256(_mm256_castsi128_si256(high),
-                                                 _mm_srli_epi16(high, 4), 1);
-  return _mm512_and_si512(_mm512_inserti64x4(first, second, 1),
+  const __m256i both =
+      _mm256_inserti128_si256(_mm256_castsi128_si256(Load16(a)), Load16(b), 1);
+  return _mm512_and_si512(_mm512_inserti64x4(_mm512_castsi256_si512(both),
+                                             _mm256_srli_epi16(both, 4), 1),
                           _mm512_set1_epi8(15));
 }
 
@@ -62,33 +64,57 @@ HWY_INLINE uint32_t LoadU32(const std::byte* p) {
   return value;
 }
 
+// Eight halves, one of each row from `first` on.
+HWY_INLINE __m128i EightHalves(const RowBlocks& rows, size_t first,
+                               size_t offset) {
+  __m128i v = _mm_cvtsi32_si128(LoadU16(rows.at(first) + offset));
+  v = _mm_insert_epi16(v, LoadU16(rows.at(first + 1) + offset), 1);
+  v = _mm_insert_epi16(v, LoadU16(rows.at(first + 2) + offset), 2);
+  v = _mm_insert_epi16(v, LoadU16(rows.at(first + 3) + offset), 3);
+  v = _mm_insert_epi16(v, LoadU16(rows.at(first + 4) + offset), 4);
+  v = _mm_insert_epi16(v, LoadU16(rows.at(first + 5) + offset), 5);
+  v = _mm_insert_epi16(v, LoadU16(rows.at(first + 6) + offset), 6);
+  return _mm_insert_epi16(v, LoadU16(rows.at(first + 7) + offset), 7);
+}
+
 // The halves that 16 rows have at `offset` of their blocks, as floats.
 HWY_INLINE __m512 LaneHalves(const RowBlocks& rows, size_t offset) {
-  alignas(32) uint16_t bits[kLaneRows];
-  HWY_UNROLL(16)
-  for (size_t r = 0; r < kLaneRows; ++r) {
-    bits[r] = LoadU16(rows.at(r) + offset);
-  }
-  return _mm512_cvtph_ps(
-      _mm256_load_si256(reinterpret_cast<const __m256i*>(bits)));
+  return _mm512_cvtph_ps(_mm256_inserti128_si256(
+      _mm256_castsi128_si256(EightHalves(rows, 0, offset)),
+      EightHalves(rows, 8, offset), 1));
 }
 
-// The same of one row, in all lanes.
-HWY_INLINE __m256 Half(const std::byte* p) {
-  return _mm256_cvtph_ps(_mm_set1_epi16(static_cast<int16_t>(LoadU16(p))));
+// 16 bytes at one place of four rows that are four apart.
+HWY_INLINE __m512i FourRows(const RowBlocks& rows, size_t first,
+                            size_t offset) {
+  __m512i v = _mm512_castsi128_si512(Load16(rows.at(first) + offset));
+  v = _mm512_inserti32x4(v, Load16(rows.at(first + 4) + offset), 1);
+  v = _mm512_inserti32x4(v, Load16(rows.at(first + 8) + offset), 2);
+  return _mm512_inserti32x4(v, Load16(rows.at(first + 12) + offset), 3);
 }
 
-// Rows of 8 floats, [row][8], to lanes: out[s * step] has element s of 16 rows.
-HWY_INLINE void ToLanes(const float (&rows)[kLaneRows][8], float* out,
-                        size_t step) {
-  HWY_UNROLL(8)
-  for (size_t s = 0; s < 8; ++s) {
-    const __m512i at = _mm512_mullo_epi32(
-        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-        _mm512_set1_epi32(8));
-    _mm512_store_ps(out + s * step,
-                    _mm512_i32gather_ps(at, &rows[0][s], sizeof(float)));
-  }
+// The 16 bytes that 16 rows have at `offset`, as vectors of one word a row.
+struct LaneWords {
+  __m512i v[4];
+};
+HWY_INLINE LaneWords LoadLaneWords(const RowBlocks& rows, size_t offset) {
+  const __m512i r0 = FourRows(rows, 0, offset);
+  const __m512i r1 = FourRows(rows, 1, offset);
+  const __m512i r2 = FourRows(rows, 2, offset);
+  const __m512i r3 = FourRows(rows, 3, offset);
+  const __m512i low01 = _mm512_unpacklo_epi32(r0, r1);
+  const __m512i high01 = _mm512_unpackhi_epi32(r0, r1);
+  const __m512i low23 = _mm512_unpacklo_epi32(r2, r3);
+  const __m512i high23 = _mm512_unpackhi_epi32(r2, r3);
+  return {{_mm512_unpacklo_epi64(low01, low23),
+           _mm512_unpackhi_epi64(low01, low23),
+           _mm512_unpacklo_epi64(high01, high23),
+           _mm512_unpackhi_epi64(high01, high23)}};
+}
+
+// The lower half of each word as a float.
+HWY_INLINE __m512 LowHalves(__m512i words) {
+  return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
 }
 
 // What a type tells:
@@ -96,15 +122,19 @@ HWY_INLINE void ToLanes(const float (&rows)[kLaneRows][8], float* out,
 //   kZero     the code of zero is 2^kZero; 32 where it is 0
 //   kHalves   scales are those of 16 elements
 //   kOffsets  there are offsets
+//   kSplit    the order of Codes: first halves of both rows, then second
+//             halves; else one row, then the other
 //   Codes<s>  those of sub-block s of two rows
 //   Scales    of all sub-blocks of 16 rows: [sub][0] where there are no halves
-template <size_t kBytes, size_t kSubs, int kZeroShift, bool kHalf, bool kOffset>
+template <size_t kBytes, size_t kSubs, int kZeroShift, bool kHalf, bool kOffset,
+          bool kSplitRows = false>
 struct Shape {
   static constexpr size_t kBlockBytes = kBytes;
   static constexpr size_t kSubBlocks = kSubs;
   static constexpr int kZero = kZeroShift;
   static constexpr bool kHalves = kHalf;
   static constexpr bool kOffsets = kOffset;
+  static constexpr bool kSplit = kSplitRows;
 };
 
 struct Q8_0 : Shape<sizeof(BlockQ8_0), 1, 7, false, false> {
@@ -117,7 +147,7 @@ struct Q8_0 : Shape<sizeof(BlockQ8_0), 1, 7, false, false> {
   }
 };
 
-struct Q4_0 : Shape<sizeof(BlockQ4_0), 1, 3, false, false> {
+struct Q4_0 : Shape<sizeof(BlockQ4_0), 1, 3, false, false, true> {
   template <size_t kSub>
   static HWY_INLINE __m512i Codes(const std::byte* a, const std::byte* b) {
     return TwoNibbleRows(a + 2, b + 2);
@@ -127,7 +157,7 @@ struct Q4_0 : Shape<sizeof(BlockQ4_0), 1, 3, false, false> {
   }
 };
 
-struct Q4_1 : Shape<sizeof(BlockQ4_1), 1, 32, false, true> {
+struct Q4_1 : Shape<sizeof(BlockQ4_1), 1, 32, false, true, true> {
   template <size_t kSub>
   static HWY_INLINE __m512i Codes(const std::byte* a, const std::byte* b) {
     return TwoNibbleRows(a + 4, b + 4);
@@ -140,11 +170,13 @@ struct Q4_1 : Shape<sizeof(BlockQ4_1), 1, 32, false, true> {
 
 // A fifth bit, one for each element of two rows, on top of four.
 HWY_INLINE __m512i AddFifthBits(__m512i nibbles, uint32_t a, uint32_t b) {
-  const __mmask64 bits = a | static_cast<uint64_t>(b) << 32;
+  const uint64_t first = (a & 0xffffu) | b << 16;
+  const uint64_t second = a >> 16 | (b & 0xffff0000u);
+  const __mmask64 bits = first | second << 32;
   return _mm512_mask_add_epi8(nibbles, bits, nibbles, _mm512_set1_epi8(16));
 }
 
-struct Q5_0 : Shape<sizeof(BlockQ5_0), 1, 4, false, false> {
+struct Q5_0 : Shape<sizeof(BlockQ5_0), 1, 4, false, false, true> {
   template <size_t kSub>
   static HWY_INLINE __m512i Codes(const std::byte* a, const std::byte* b) {
     return AddFifthBits(TwoNibbleRows(a + 6, b + 6), LoadU32(a + 2),
@@ -155,7 +187,7 @@ struct Q5_0 : Shape<sizeof(BlockQ5_0), 1, 4, false, false> {
   }
 };
 
-struct Q5_1 : Shape<sizeof(BlockQ5_1), 1, 32, false, true> {
+struct Q5_1 : Shape<sizeof(BlockQ5_1), 1, 32, false, true, true> {
   template <size_t kSub>
   static HWY_INLINE __m512i Codes(const std::byte* a, const std::byte* b) {
     return AddFifthBits(TwoNibbleRows(a + 8, b + 8), LoadU32(a + 4),
@@ -175,7 +207,7 @@ HWY_INLINE __m512i LookUp(const int8_t (&levels)[16], __m512i nibbles) {
   return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), nibbles);
 }
 
-struct Iq4Nl : Shape<sizeof(BlockIq4Nl), 1, 7, false, false> {
+struct Iq4Nl : Shape<sizeof(BlockIq4Nl), 1, 7, false, false, true> {
   template <size_t kSub>
   static HWY_INLINE __m512i Codes(const std::byte* a, const std::byte* b) {
     return LookUp(kIq4Levels, TwoNibbleRows(a + 2, b + 2));
@@ -185,7 +217,7 @@ struct Iq4Nl : Shape<sizeof(BlockIq4Nl), 1, 7, false, false> {
   }
 };
 
-struct Mxfp4 : Shape<sizeof(BlockMxfp4), 1, 7, false, false> {
+struct Mxfp4 : Shape<sizeof(BlockMxfp4), 1, 7, false, false, true> {
   template <size_t kSub>
   static HWY_INLINE __m512i Codes(const std::byte* a, const std::byte* b) {
     return LookUp(kFp4TwiceLevels, TwoNibbleRows(a + 1, b + 1));
@@ -209,36 +241,48 @@ HWY_INLINE __m512i SubNibbles(const std::byte* a, const std::byte* b,
                           _mm512_set1_epi8(15));
 }
 
-// Eight unsigned bytes as floats.
-HWY_INLINE __m256 EightFloats(uint64_t bytes) {
-  return _mm256_cvtepi32_ps(
-      _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<int64_t>(bytes))));
+// The bits of each word from kShift on that `mask` names, as a float.
+template <int kShift>
+HWY_INLINE __m512 Field(__m512i words, int mask) {
+  return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(words, kShift),
+                                             _mm512_set1_epi32(mask)));
 }
 
-// Scales and mins of q4_k and q5_k, which begin alike.
+// Scales of sub-blocks kSub and kSub + 4 of q4_k and q5_k.
+template <size_t kSub>
+HWY_INLINE void SixBitScalesAt(const LaneWords& words, __m512 scale,
+                               __m512 minus_min, LaneScales* out) {
+  constexpr int kByte = 8 * static_cast<int>(kSub);
+  const __m512i six = _mm512_set1_epi32(0x30);
+  const __m512i high = _mm512_srli_epi32(words.v[3], kByte);
+  // The upper two bits of the last four lie above the first four.
+  const __m512i last_scale = _mm512_or_si512(
+      _mm512_and_si512(high, _mm512_set1_epi32(15)),
+      _mm512_and_si512(_mm512_srli_epi32(words.v[1], kByte + 2), six));
+  const __m512i last_min = _mm512_or_si512(
+      _mm512_and_si512(_mm512_srli_epi32(high, 4), _mm512_set1_epi32(15)),
+      _mm512_and_si512(_mm512_srli_epi32(words.v[2], kByte + 2), six));
+  _mm512_store_ps(out->scale[kSub][0],
+                  _mm512_mul_ps(scale, Field<kByte>(words.v[1], 63)));
+  _mm512_store_ps(out->offset[kSub][0],
+                  _mm512_mul_ps(minus_min, Field<kByte>(words.v[2], 63)));
+  _mm512_store_ps(out->scale[kSub + 4][0],
+                  _mm512_mul_ps(scale, _mm512_cvtepi32_ps(last_scale)));
+  _mm512_store_ps(out->offset[kSub + 4][0],
+                  _mm512_mul_ps(minus_min, _mm512_cvtepi32_ps(last_min)));
+}
+
+// Scales and mins of q4_k and q5_k, which begin alike: two halves, then twelve
+// bytes.
 HWY_INLINE void SixBitScales(const RowBlocks& rows, LaneScales* out) {
-  alignas(64) float scales[kLaneRows][8];
-  alignas(64) float offsets[kLaneRows][8];
-  for (size_t r = 0; r < kLaneRows; ++r) {
-    const std::byte* block = rows.at(r);
-    const uint32_t low = LoadU32(block + 4);
-    const uint32_t mid = LoadU32(block + 8);
-    const uint32_t high = LoadU32(block + 12);
-    // Bytes 0..3 and 4..7 of each are those of the first and last sub-blocks.
-    const uint64_t scale =
-        (low & 0x3f3f3f3fu) |
-        static_cast<uint64_t>((high & 0x0f0f0f0fu) | (low >> 2 & 0x30303030u))
-            << 32;
-    const uint64_t min =
-        (mid & 0x3f3f3f3fu) | static_cast<uint64_t>((high >> 4 & 0x0f0f0f0fu) |
-                                                    (mid >> 2 & 0x30303030u))
-                                  << 32;
-    _mm256_store_ps(scales[r], _mm256_mul_ps(Half(block), EightFloats(scale)));
-    const __m256 amount = _mm256_mul_ps(Half(block + 2), EightFloats(min));
-    _mm256_store_ps(offsets[r], _mm256_sub_ps(_mm256_setzero_ps(), amount));
-  }
-  ToLanes(scales, out->scale[0][0], 2 * kLaneRows);
-  ToLanes(offsets, out->offset[0][0], 2 * kLaneRows);
+  const LaneWords words = LoadLaneWords(rows, 0);
+  const __m512 scale = LowHalves(words.v[0]);
+  const __m512 minus_min = _mm512_sub_ps(
+      _mm512_setzero_ps(), LowHalves(_mm512_srli_epi32(words.v[0], 16)));
+  SixBitScalesAt<0>(words, scale, minus_min, out);
+  SixBitScalesAt<1>(words, scale, minus_min, out);
+  SixBitScalesAt<2>(words, scale, minus_min, out);
+  SixBitScalesAt<3>(words, scale, minus_min, out);
 }
 
 struct Q4K : Shape<sizeof(BlockQ4K), 8, 32, false, true> {
@@ -266,28 +310,25 @@ struct Q5K : Shape<sizeof(BlockQ5K), 8, 32, false, true> {
   }
 };
 
-// Sixteen signed bytes of each row times the half at `scale`, as floats of the
-// halves of eight sub-blocks.
-HWY_INLINE void HalfScales(const RowBlocks& rows, size_t scale,
-                           const int8_t (&factors)[kLaneRows][16],
+// Signed byte kByte of each word times `scale`.
+template <int kByte>
+HWY_INLINE void StoreSignedScale(__m512i words, __m512 scale, float* out) {
+  const __m512i value =
+      _mm512_srai_epi32(_mm512_slli_epi32(words, 24 - 8 * kByte), 24);
+  _mm512_store_ps(out, _mm512_mul_ps(scale, _mm512_cvtepi32_ps(value)));
+}
+
+// Sixteen signed bytes of each row times `scale`, those of the halves of eight
+// sub-blocks.
+HWY_INLINE void HalfScales(const LaneWords& words, __m512 scale,
                            LaneScales* out) {
-  alignas(64) float first[kLaneRows][8];
-  alignas(64) float second[kLaneRows][8];
-  for (size_t r = 0; r < kLaneRows; ++r) {
-    const __m512i wide = _mm512_cvtepi8_epi32(
-        _mm_loadu_si128(reinterpret_cast<const __m128i*>(factors[r])));
-    const __m512 product = _mm512_mul_ps(
-        _mm512_cvtepi32_ps(wide),
-        _mm512_set1_ps(_mm256_cvtss_f32(Half(rows.at(r) + scale))));
-    // Even factors are those of first halves.
-    const __m512i evens_then_odds =
-        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
-    const __m512 sorted = _mm512_permutexvar_ps(evens_then_odds, product);
-    _mm256_store_ps(first[r], _mm512_castps512_ps256(sorted));
-    _mm256_store_ps(second[r], _mm512_extractf32x8_ps(sorted, 1));
+  HWY_UNROLL(4)
+  for (size_t w = 0; w < 4; ++w) {
+    StoreSignedScale<0>(words.v[w], scale, out->scale[2 * w][0]);
+    StoreSignedScale<1>(words.v[w], scale, out->scale[2 * w][1]);
+    StoreSignedScale<2>(words.v[w], scale, out->scale[2 * w + 1][0]);
+    StoreSignedScale<3>(words.v[w], scale, out->scale[2 * w + 1][1]);
   }
-  ToLanes(first, out->scale[0][0], 2 * kLaneRows);
-  ToLanes(second, out->scale[0][1], 2 * kLaneRows);
 }
 
 struct Q6K : Shape<sizeof(BlockQ6K), 8, 5, true, false> {
@@ -309,11 +350,8 @@ struct Q6K : Shape<sizeof(BlockQ6K), 8, 5, true, false> {
                            _mm512_and_si512(pairs, _mm512_set1_epi8(0x30)));
   }
   static HWY_INLINE void Scales(const RowBlocks& rows, LaneScales* out) {
-    int8_t factors[kLaneRows][16];
-    for (size_t r = 0; r < kLaneRows; ++r) {
-      std::memcpy(factors[r], rows.at(r) + offsetof(BlockQ6K, scales), 16);
-    }
-    HalfScales(rows, offsetof(BlockQ6K, scale), factors, out);
+    HalfScales(LoadLaneWords(rows, offsetof(BlockQ6K, scales)),
+               LaneHalves(rows, offsetof(BlockQ6K, scale)), out);
   }
 };
 
@@ -338,7 +376,7 @@ struct Q3K : Shape<sizeof(BlockQ3K), 8, 2, true, false> {
     return _mm512_mask_add_epi8(pairs, set, pairs, _mm512_set1_epi8(4));
   }
   static HWY_INLINE void Scales(const RowBlocks& rows, LaneScales* out) {
-    int8_t factors[kLaneRows][16];
+    alignas(64) int8_t factors[kLaneRows][16];
     for (size_t r = 0; r < kLaneRows; ++r) {
       uint8_t packed[12];
       std::memcpy(packed, rows.at(r) + offsetof(BlockQ3K, scales), 12);
@@ -346,7 +384,10 @@ struct Q3K : Shape<sizeof(BlockQ3K), 8, 2, true, false> {
         factors[r][s] = static_cast<int8_t>(PackedScale3(packed, s));
       }
     }
-    HalfScales(rows, offsetof(BlockQ3K, scale), factors, out);
+    const RowBlocks unpacked = {reinterpret_cast<const std::byte*>(factors),
+                                sizeof(factors[0])};
+    HalfScales(LoadLaneWords(unpacked, 0),
+               LaneHalves(rows, offsetof(BlockQ3K, scale)), out);
   }
 };
 
@@ -385,7 +426,7 @@ struct Q8K : Shape<sizeof(BlockQ8K), 8, 7, false, false> {
   }
 };
 
-struct Iq4Xs : Shape<sizeof(BlockIq4Xs), 8, 7, false, false> {
+struct Iq4Xs : Shape<sizeof(BlockIq4Xs), 8, 7, false, false, true> {
   template <size_t kSub>
   static HWY_INLINE __m512i Codes(const std::byte* a, const std::byte* b) {
     constexpr size_t kAt = offsetof(BlockIq4Xs, nibbles) + 16 * kSub;

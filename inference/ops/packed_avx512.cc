@@ -69,16 +69,21 @@ HWY_INLINE __m512i FoldFour(__m512i a, __m512i b, __m512i c, __m512i d) {
                           _mm512_unpackhi_epi64(ab, cd));
 }
 
-// Sums of the first and of the second half of 32 elements, by row.
-struct HalfSums {
+// Of the first and of the second half of 32 elements, by row.
+struct HalfVectors {
   __m512i first;
   __m512i second;
 };
-HWY_INLINE HalfSums FoldPairs(const __m512i (&v)[8]) {
-  const __m512i low = FoldFour(v[0], v[1], v[2], v[3]);
-  const __m512i high = FoldFour(v[4], v[5], v[6], v[7]);
-  return {_mm512_shuffle_i32x4(low, high, 0x88),
-          _mm512_shuffle_i32x4(low, high, 0xdd)};
+// The halves of rows from vectors with rows side by side, or split.
+template <bool kSplit>
+HWY_INLINE HalfVectors Halves(__m512i low, __m512i high) {
+  return {_mm512_shuffle_i32x4(low, high, kSplit ? 0x44 : 0x88),
+          _mm512_shuffle_i32x4(low, high, kSplit ? 0xee : 0xdd)};
+}
+template <bool kSplit>
+HWY_INLINE HalfVectors FoldPairs(const __m512i (&v)[8]) {
+  return Halves<kSplit>(FoldFour(v[0], v[1], v[2], v[3]),
+                        FoldFour(v[4], v[5], v[6], v[7]));
 }
 
 // What the sums begin with: -(sum of activations) times the code of zero.
@@ -102,8 +107,11 @@ HWY_INLINE float HalfSum(const ActivationBlock& x) {
 template <class Type, size_t kSub>
 HWY_INLINE __m512 DirectSub(const RowBlocks& rows, const LaneScales& scales,
                             const ActivationBlock& x, __m512 total) {
-  const __m512i bytes = _mm512_broadcast_i64x4(
+  __m512i bytes = _mm512_broadcast_i64x4(
       _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x.q)));
+  if constexpr (Type::kSplit) {
+    bytes = _mm512_shuffle_i32x4(bytes, bytes, 0x50);
+  }
   __m512i v[8];
   HWY_UNROLL(8)
   for (size_t i = 0; i < 8; ++i) {
@@ -111,7 +119,7 @@ HWY_INLINE __m512 DirectSub(const RowBlocks& rows, const LaneScales& scales,
                                                      rows.at(kPairs[i][1]));
     v[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), codes, bytes);
   }
-  const HalfSums sums = FoldPairs(v);
+  const HalfVectors sums = FoldPairs<Type::kSplit>(v);
   if constexpr (Type::kHalves) {
     const auto first =
         _mm512_add_epi32(sums.first, Start<Type::kZero>(x.minus_half_sum));
@@ -180,10 +188,9 @@ HWY_INLINE void PackSub(const RowBlocks& rows, const LaneScales& scales,
   }
   HWY_UNROLL(4)
   for (size_t j = 0; j < 4; ++j) {
-    _mm512_store_si512(out->codes[j],
-                       _mm512_shuffle_i32x4(quads[0][j], quads[1][j], 0x88));
-    _mm512_store_si512(out->codes[j + 4],
-                       _mm512_shuffle_i32x4(quads[0][j], quads[1][j], 0xdd));
+    const HalfVectors halves = Halves<Type::kSplit>(quads[0][j], quads[1][j]);
+    _mm512_store_si512(out->codes[j], halves.first);
+    _mm512_store_si512(out->codes[j + 4], halves.second);
   }
   constexpr size_t kScales = Type::kHalves ? 2 : 1;
   for (size_t h = 0; h < kScales; ++h) {
