@@ -63,6 +63,9 @@ class ChatCommand final : public Command {
     app.add_flag("--raw", options_.raw,
                  "no instruct template: go on with the text as it is");
     app.add_flag("--stats", options_.stats, "say how fast it was");
+    app.add_flag("--exact", exact_,
+                 "compute with float activations: slower, the same on every "
+                 "kind of processor but for the last places");
     app.add_option("--threads", num_threads_, "processors to use (all)");
   }
 
@@ -74,6 +77,7 @@ class ChatCommand final : public Command {
     }
     inference::ModelOptions model_options;
     model_options.num_threads = num_threads_;
+    if (exact_) model_options.activations = inference::Activations::kExact;
     context.output.StageBegin("load");
     auto model = inference::Model::Load(model_, model_options);
     if (!model) {
@@ -129,6 +133,7 @@ class ChatCommand final : public Command {
   std::string prompt_;
   ChatOptions options_;
   size_t num_threads_ = 0;
+  bool exact_ = false;
   CLI::Option* prompt_option_ = nullptr;
 };
 

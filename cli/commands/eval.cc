@@ -77,6 +77,8 @@ class EvalCommand final : public Command {
     context.output.StageBegin("eval");
     inference::ModelOptions options;
     options.num_threads = num_threads_;
+    // The figure is compared with those of other forms and machines.
+    options.activations = inference::Activations::kExact;
     auto model = inference::Model::Load(model_, options);
     if (!model) {
       context.output.StageEnd("eval", false, "");

@@ -38,6 +38,8 @@ Result<std::unique_ptr<inference::Model>> LoadModel(const std::string& path,
                                                     size_t num_threads) {
   inference::ModelOptions options;
   options.num_threads = num_threads;
+  // Alike on every machine.
+  options.activations = inference::Activations::kExact;
   return inference::Model::Load(path, options);
 }
 

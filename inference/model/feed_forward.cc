@@ -26,8 +26,9 @@ bool FeedForward::Route(const LayerWeights& layer, const float* x,
   const size_t num_experts = config_.num_experts;
   const size_t k = config_.num_experts_per_token;
   logits_.resize(num_tokens * num_experts);
-  const MatMulJob job = {&layer.router, x, num_tokens, logits_.data(),
-                         num_experts};
+  // Rounded activations would send tokens near a tie to other experts.
+  const MatMulJob job = {&layer.router,  x,           num_tokens,
+                         logits_.data(), num_experts, /*exact=*/true};
   if (!matmul_.Run({&job, 1})) return false;
   for (size_t t = 0; t < num_tokens; ++t) {
     RouteTopK(std::span(logits_).subspan(t * num_experts, num_experts),

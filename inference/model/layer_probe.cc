@@ -55,7 +55,7 @@ LayerProbe::LayerProbe(const Model& model, const verify::CancelToken* cancel)
     : model_(model),
       kernels_(model.impl_->kernels),
       cancel_(cancel),
-      matmul_(kernels_, model.impl_->pool) {
+      matmul_(kernels_, model.impl_->pool, model.impl_->exact) {
   matmul_.set_cancel(cancel);
 }
 

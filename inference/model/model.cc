@@ -26,7 +26,8 @@ Model::Impl::Impl(verify::Checkpoint opened, verify::ModelConfig model_config,
       tokenizer(std::move(text)),
       kernels(options.kernels != nullptr ? *options.kernels : BestKernels()),
       pool(options.num_threads),
-      transformer(config, weights, kernels, pool) {}
+      exact(options.activations == Activations::kExact),
+      transformer(config, weights, kernels, pool, exact) {}
 
 Result<std::unique_ptr<Model>> Model::Load(const std::string& path,
                                            const ModelOptions& options) {

@@ -22,10 +22,17 @@ namespace inference {
 
 struct Kernels;
 
+// How far activations are rounded before they meet weights (ops/matmul.h).
+enum class Activations {
+  kRounded,  // as fast as the CPU can: bytes for packed weights, bf16 for bf16
+  kExact,    // floats: for comparing models, several times slower on prompts
+};
+
 struct ModelOptions {
   size_t num_threads = 0;  // 0: all processors
   // Of RunnableKernels(); null: the best of this CPU. For comparing CPUs.
   const Kernels* kernels = nullptr;
+  Activations activations = Activations::kRounded;
 };
 
 // What a forward pass shows of itself; called on the thread that runs it.

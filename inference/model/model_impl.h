@@ -25,6 +25,7 @@ struct Model::Impl {
   Tokenizer tokenizer;
   const Kernels& kernels;
   verify::ThreadPool pool;
+  bool exact;  // activations are not rounded
   Transformer transformer;
 };
 

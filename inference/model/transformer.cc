@@ -16,12 +16,12 @@ constexpr size_t kTokenGrain = 4;
 
 Transformer::Transformer(const verify::ModelConfig& config,
                          const ModelWeights& weights, const Kernels& kernels,
-                         verify::ThreadPool& pool)
+                         verify::ThreadPool& pool, bool exact)
     : config_(config),
       weights_(weights),
       kernels_(kernels),
       pool_(pool),
-      matmul_(kernels, pool),
+      matmul_(kernels, pool, exact),
       attention_(config, kernels, pool),
       feed_forward_(config, kernels, pool, matmul_),
       rope_(config.head_dim, config.rope_theta) {}

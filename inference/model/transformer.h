@@ -23,12 +23,13 @@
 namespace inference {
 
 // Scratch is reused from call to call and grows with the largest batch, which
-// is at most kMaxBatchTokens. One thread at a time; all that is passed in must
-// outlive it. Neither copyable nor movable: its parts refer to each other.
+// is at most kMaxBatchTokens. `exact`: as for MatMul. One thread at a time; all
+// that is passed in must outlive it. Neither copyable nor movable: its parts
+// refer to each other.
 class Transformer {
  public:
   Transformer(const verify::ModelConfig& config, const ModelWeights& weights,
-              const Kernels& kernels, verify::ThreadPool& pool);
+              const Kernels& kernels, verify::ThreadPool& pool, bool exact);
   Transformer(const Transformer&) = delete;
   Transformer& operator=(const Transformer&) = delete;
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "inference/ops/kernels.h"
 #include "inference/quant/quantize.h"
 #include "inference/tensor/stored_matrix.h"
 #include "verify/base/text.h"
@@ -183,7 +184,8 @@ class Binder {
     return Fail(ErrorCode::kUnsupported,
                 StrCat("tensor ", Quoted(info.name), ": dtype ",
                        DTypeName(info.dtype),
-                       " is not computed with, only f32, f16, bf16 and q8_0"))
+                       " is not computed with, only f32, f16, bf16 and the "
+                       "packed types of GGUF"))
         .Id("E-DTYPE");
   }
   static verify::Unexpected Strided(const verify::TensorInfo& info) {
@@ -203,15 +205,8 @@ class Binder {
 }  // namespace
 
 bool CanCompute(verify::DType dtype) {
-  switch (dtype) {
-    case verify::DType::kF32:
-    case verify::DType::kF16:
-    case verify::DType::kBF16:
-    case verify::DType::kQ8_0:
-      return true;
-    default:
-      return false;
-  }
+  return dtype == verify::DType::kF32 || dtype == verify::DType::kF16 ||
+         dtype == verify::DType::kBF16 || IsPackedWeight(dtype);
 }
 
 Result<ModelWeights> BindWeights(const verify::Checkpoint& checkpoint,

@@ -43,7 +43,8 @@ struct ModelWeights {
   uint64_t total_bytes = 0;
 };
 
-// Element types that the engine computes with: f32, f16, bf16, q8_0.
+// Element types that the engine computes with: f32, f16, bf16 and all packed
+// types.
 bool CanCompute(verify::DType dtype);
 
 // Errors: kCorrupt E-STRUCTURE (the tensors are not those of `config`; the

@@ -25,7 +25,8 @@ namespace inference {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// At most 16 lanes, so that a block of 32 is a whole number of vectors.
+// At most 16 lanes, so that a block of 32 activations is a whole number of
+// vectors.
 using DF = hn::CappedTag<float, 16>;
 using VF = hn::Vec<DF>;
 using DU16 = hn::Rebind<uint16_t, DF>;
@@ -156,77 +157,6 @@ HWY_INLINE void DotPlainRows(const std::byte* rows, size_t row_bytes,
   }
 }
 
-// q8_0 blocks: half scale, then 32 signed bytes. scale * q has at most 18
-// significant bits, so the products below are the decoded weights exactly.
-inline constexpr size_t kQ8Elements = 32;
-inline constexpr size_t kQ8Bytes = 34;
-
-HWY_INLINE VF Q8Scale(const std::byte* block) {
-  uint16_t bits;
-  std::memcpy(&bits, block, sizeof(bits));
-  return FromHalf(hn::Set(DU16(), bits));
-}
-HWY_INLINE VF Q8Load(const std::byte* block, size_t j, VF scale) {
-  const auto q = LoadBytes(DI8(), block + 2 + j);
-  return hn::Mul(scale, hn::ConvertTo(DF(), hn::PromoteTo(DI32(), q)));
-}
-
-HWY_INLINE void DotFourQ8(const std::byte* rows, size_t row_bytes,
-                          const float* x, size_t n, float* out) {
-  const DF d;
-  const size_t lanes = hn::Lanes(d);
-  VF sum0 = hn::Zero(d);
-  VF sum1 = hn::Zero(d);
-  VF sum2 = hn::Zero(d);
-  VF sum3 = hn::Zero(d);
-  for (size_t b = 0; b < n / kQ8Elements; ++b) {
-    const std::byte* block0 = rows + b * kQ8Bytes;
-    const std::byte* block1 = block0 + row_bytes;
-    const std::byte* block2 = block1 + row_bytes;
-    const std::byte* block3 = block2 + row_bytes;
-    const VF scale0 = Q8Scale(block0);
-    const VF scale1 = Q8Scale(block1);
-    const VF scale2 = Q8Scale(block2);
-    const VF scale3 = Q8Scale(block3);
-    for (size_t j = 0; j < kQ8Elements; j += lanes) {
-      const VF v = hn::LoadU(d, x + b * kQ8Elements + j);
-      sum0 = hn::MulAdd(Q8Load(block0, j, scale0), v, sum0);
-      sum1 = hn::MulAdd(Q8Load(block1, j, scale1), v, sum1);
-      sum2 = hn::MulAdd(Q8Load(block2, j, scale2), v, sum2);
-      sum3 = hn::MulAdd(Q8Load(block3, j, scale3), v, sum3);
-    }
-  }
-  out[0] = Sum(sum0);
-  out[1] = Sum(sum1);
-  out[2] = Sum(sum2);
-  out[3] = Sum(sum3);
-}
-
-HWY_INLINE float DotOneQ8(const std::byte* row, const float* x, size_t n) {
-  const DF d;
-  const size_t lanes = hn::Lanes(d);
-  VF sum = hn::Zero(d);
-  for (size_t b = 0; b < n / kQ8Elements; ++b) {
-    const std::byte* block = row + b * kQ8Bytes;
-    const VF scale = Q8Scale(block);
-    for (size_t j = 0; j < kQ8Elements; j += lanes) {
-      sum = hn::MulAdd(Q8Load(block, j, scale),
-                       hn::LoadU(d, x + b * kQ8Elements + j), sum);
-    }
-  }
-  return Sum(sum);
-}
-
-HWY_INLINE void DotQ8Rows(const std::byte* rows, size_t row_bytes,
-                          size_t num_rows, const float* x, size_t n,
-                          float* out) {
-  size_t r = 0;
-  for (; r + 4 <= num_rows; r += 4) {
-    DotFourQ8(rows + r * row_bytes, row_bytes, x, n, out + r);
-  }
-  for (; r < num_rows; ++r) out[r] = DotOneQ8(rows + r * row_bytes, x, n);
-}
-
 template <class Row>
 HWY_INLINE void DecodePlainRow(const std::byte* row, size_t n, float* out) {
   const DF d;
@@ -237,18 +167,6 @@ HWY_INLINE void DecodePlainRow(const std::byte* row, size_t n, float* out) {
     alignas(64) float padded[kMaxLanes];
     hn::Store(LoadTail<Row>(row, i, n), d, padded);
     std::memcpy(out + i, padded, (n - i) * sizeof(float));
-  }
-}
-
-HWY_INLINE void DecodeQ8Row(const std::byte* row, size_t n, float* out) {
-  const DF d;
-  const size_t lanes = hn::Lanes(d);
-  for (size_t b = 0; b < n / kQ8Elements; ++b) {
-    const std::byte* block = row + b * kQ8Bytes;
-    const VF scale = Q8Scale(block);
-    for (size_t j = 0; j < kQ8Elements; j += lanes) {
-      hn::StoreU(Q8Load(block, j, scale), d, out + b * kQ8Elements + j);
-    }
   }
 }
 

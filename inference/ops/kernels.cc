@@ -13,14 +13,20 @@
 
 #include "inference/ops/kernels.h"
 
+#include <algorithm>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "inference/ops/kernels.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 // Highway comes after foreach_target.
 #include "hwy/highway.h"
 #include "inference/ops/attend-inl.h"
+#include "inference/ops/bf16_avx512.h"
 #include "inference/ops/dot-inl.h"
+#include "inference/ops/packed-inl.h"
+#include "inference/ops/packed_avx512.h"
 #include "inference/ops/row-inl.h"
+#include "inference/quant/linear_blocks.h"
 #include "inference/quant/quantize.h"
 #include "verify/base/check.h"
 
@@ -38,10 +44,9 @@ void DecodeRowKernel(DType dtype, const std::byte* row, size_t n, float* out) {
       return DecodePlainRow<HalfRow>(row, n, out);
     case DType::kBF16:
       return DecodePlainRow<Bf16Row>(row, n, out);
-    case DType::kQ8_0:
-      return DecodeQ8Row(row, n, out);
     default:
-      CHECK(false);
+      // Packed rows are decoded one by one: a token's embedding.
+      return DecodeRow(dtype, {row, *verify::DTypeBytes(dtype, n)}, {out, n});
   }
 }
 
@@ -54,8 +59,6 @@ void DotRowsKernel(DType dtype, const std::byte* rows, size_t row_bytes,
       return DotPlainRows<HalfRow>(rows, row_bytes, num_rows, x, n, out);
     case DType::kBF16:
       return DotPlainRows<Bf16Row>(rows, row_bytes, num_rows, x, n, out);
-    case DType::kQ8_0:
-      return DotQ8Rows(rows, row_bytes, num_rows, x, n, out);
     default:
       CHECK(false);
   }
@@ -65,6 +68,12 @@ void PanelMatMulKernel(const float* panel, size_t num_rows, const float* x,
                        size_t num_tokens, size_t n, float* y, size_t y_stride) {
   PanelMatMulImpl(panel, num_rows, x, num_tokens, n, y, y_stride);
 }
+
+void QuantizeRowKernel(const float* x, size_t n, ActivationBlock* out) {
+  QuantizeRowImpl(x, n, out);
+}
+
+void PackedMatMulKernel(const PackedArgs& args) { PackedMatMulImpl(args); }
 
 void RmsNormKernel(const float* x, const float* gain, size_t n, float eps,
                    float* out) {
@@ -85,6 +94,10 @@ void ToHalfKernel(const float* x, size_t n, uint16_t* out) {
   for (size_t i = 0; i < n; ++i) out[i] = FloatToHalf(x[i]);
 }
 
+void ToBf16Kernel(const float* x, size_t n, uint16_t* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = FloatToBf16(x[i]);
+}
+
 void AttendKernel(const AttendArgs& args) { AttendImpl(args); }
 
 const Kernels& GetKernels() {
@@ -93,9 +106,13 @@ const Kernels& GetKernels() {
       .decode_row = DecodeRowKernel,
       .dot_rows = DotRowsKernel,
       .panel_matmul = PanelMatMulKernel,
+      .quantize_row = QuantizeRowKernel,
+      .packed_matmul = PackedMatMulKernel,
+      .bf16_matmul = nullptr,
       .rms_norm = RmsNormKernel,
       .silu_multiply = SiluMultiplyKernel,
       .multiply_add = MultiplyAddKernel,
+      .to_bf16 = ToBf16Kernel,
       .to_half = ToHalfKernel,
       .attend = AttendKernel,
   };
@@ -109,13 +126,58 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace inference {
+#if HWY_TARGETS & HWY_AVX3
+namespace {
+
+// AVX3 with products that Highway's target lacks.
+const Kernels& Avx3WithVnni() {
+  static const Kernels kKernels = [] {
+    Kernels kernels = N_AVX3::GetKernels();
+    kernels.target = "AVX3_VNNI";
+    kernels.packed_matmul = PackedMatMulAvx512;
+    return kernels;
+  }();
+  return kKernels;
+}
+
+const Kernels& Avx3WithBf16() {
+  static const Kernels kKernels = [] {
+    Kernels kernels = Avx3WithVnni();
+    kernels.target = "AVX3_BF16";
+    kernels.bf16_matmul = Bf16MatMulAvx512;
+    return kernels;
+  }();
+  return kKernels;
+}
+
+}  // namespace
+#endif
+
+bool IsPackedWeight(verify::DType dtype) {
+  return FindLinearReader(dtype) != nullptr;
+}
+
+size_t PackedScratchBytes(size_t num_rows, size_t row_bytes, size_t n) {
+  const size_t unpacked_row = n / kActivationElements * sizeof(LinearBlock);
+#if HWY_TARGETS & HWY_AVX3
+  return std::max(unpacked_row, PackedScratchBytesAvx512(num_rows, row_bytes));
+#else
+  static_cast<void>(num_rows);
+  static_cast<void>(row_bytes);
+  return unpacked_row;
+#endif
+}
 
 std::vector<const Kernels*> RunnableKernels() {
   std::vector<const Kernels*> found;
   const auto supported = hwy::SupportedTargets();
   // Best first.
 #if HWY_TARGETS & HWY_AVX3
-  if (supported & HWY_AVX3) found.push_back(&N_AVX3::GetKernels());
+  if (supported & HWY_AVX3) {
+    if (HasAvx512Vnni() && HasAvx512Bf16()) found.push_back(&Avx3WithBf16());
+    if (HasAvx512Vnni()) found.push_back(&Avx3WithVnni());
+    found.push_back(&N_AVX3::GetKernels());
+  }
 #endif
 #if HWY_TARGETS & HWY_AVX2
   if (supported & HWY_AVX2) found.push_back(&N_AVX2::GetKernels());

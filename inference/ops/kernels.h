@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "inference/ops/activations.h"
 #include "verify/checkpoint/dtype.h"
 
 namespace inference {
@@ -35,9 +36,51 @@ struct AttendArgs {
   float* scores = nullptr;  // scratch, [group, kAttentionBlockKeys]
 };
 
-// Weights may have any alignment. `dtype` is one of f32, f16, bf16, q8_0
-// (then n is a multiple of 32). A dot product adds up in an order that depends
-// on n and the target alone: dot_rows and panel_matmul give the same bits.
+// Packed weights, [num_rows, n], times the activations of some tokens, each a
+// row of n / 32 blocks: y[t * y_stride + r] for the rows from `begin` up to
+// `end`. Pointers are not owned.
+struct PackedArgs {
+  verify::DType dtype = verify::DType::kQ8_0;  // any that IsPackedWeight names
+  const std::byte* rows = nullptr;
+  size_t row_bytes = 0;
+  size_t num_rows = 0;
+  size_t n = 0;
+  size_t begin = 0;
+  size_t end = 0;
+  const ActivationBlock* x = nullptr;  // [num_tokens, n / 32]
+  size_t num_tokens = 0;
+  float* y = nullptr;
+  size_t y_stride = 0;
+  std::byte* scratch = nullptr;  // PackedScratchBytes, on a cache line
+};
+
+// Ranges of rows that begin at multiples of this waste nothing.
+inline constexpr size_t kPackedRows = 32;
+
+// Whether elements lie in blocks, with scales of their own.
+bool IsPackedWeight(verify::DType dtype);
+
+// Memory that `packed_matmul` needs for a matrix of num_rows rows of n
+// elements.
+size_t PackedScratchBytes(size_t num_rows, size_t row_bytes, size_t n);
+
+// The same for bf16 weights with activations that are rounded to bf16.
+struct Bf16Args {
+  const std::byte* rows = nullptr;  // from the first row to multiply on
+  size_t row_bytes = 0;
+  size_t num_rows = 0;
+  size_t n = 0;
+  const uint16_t* x = nullptr;  // [num_tokens, n]
+  size_t num_tokens = 0;
+  float* y = nullptr;  // y[t * y_stride + r]
+  size_t y_stride = 0;
+};
+
+// Weights may have any alignment. Where a `dtype` is asked for it is f32, f16
+// or bf16, and for decode_row any that can be decoded. A dot product adds up in
+// an order that depends on n and the target alone: dot_rows and panel_matmul
+// give the same bits, and so do packed_matmul and bf16_matmul for any number of
+// tokens.
 struct Kernels {
   std::string_view target;  // "AVX3"
 
@@ -52,6 +95,13 @@ struct Kernels {
   void (*panel_matmul)(const float* panel, size_t num_rows, const float* x,
                        size_t num_tokens, size_t n, float* y,
                        size_t y_stride) = nullptr;
+  // n / 32 blocks; elements beyond the last whole block are left out.
+  void (*quantize_row)(const float* x, size_t n,
+                       ActivationBlock* out) = nullptr;
+  void (*packed_matmul)(const PackedArgs& args) = nullptr;
+  // Null where the CPU has no products of bf16: then bf16 is multiplied as
+  // floats.
+  void (*bf16_matmul)(const Bf16Args& args) = nullptr;
   // out = x / sqrt(mean(x^2) + eps) * gain.
   void (*rms_norm)(const float* x, const float* gain, size_t n, float eps,
                    float* out) = nullptr;
@@ -60,6 +110,8 @@ struct Kernels {
   // y[i] += scale * x[i].
   void (*multiply_add)(float scale, const float* x, size_t n,
                        float* y) = nullptr;
+  // out[i] = x[i] as bf16, nearest, ties to even.
+  void (*to_bf16)(const float* x, size_t n, uint16_t* out) = nullptr;
   // out[i] = x[i] as half, nearest, ties to even.
   void (*to_half)(const float* x, size_t n, uint16_t* out) = nullptr;
   void (*attend)(const AttendArgs& args) = nullptr;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -16,22 +17,28 @@
 namespace inference {
 
 // y = x * W^T: y[t * y_stride + r] = row r of W . x[t]. Not owning.
+// Activations are rounded to what the weights are multiplied with: signed bytes
+// with a scale for 32 of them for packed weights, bf16 for bf16 where the CPU
+// has such products; floats for the rest, and for all if `exact`.
 struct MatMulJob {
   const TensorView* weight = nullptr;  // [rows, cols]
   const float* x = nullptr;            // [num_tokens, cols]
   size_t num_tokens = 0;
   float* y = nullptr;
   size_t y_stride = 0;  // >= rows
+  bool exact = false;
 };
 
 // Runs products on a pool. A result has the same bits for any number of
 // threads and for any number of tokens that are multiplied together. One
 // token reads the weights as they are; several share rows that are decoded
 // once. Rows that do not lie side by side are gathered first. Keeps small
-// panels per thread. One thread at a time; kernels and pool must outlive it.
+// panels per thread and the rounded activations of one run. One thread at a
+// time; kernels and pool must outlive it.
 class MatMul {
  public:
-  MatMul(const Kernels& kernels, verify::ThreadPool& pool);
+  // `exact`: as if all jobs were.
+  MatMul(const Kernels& kernels, verify::ThreadPool& pool, bool exact = false);
 
   // All jobs in one parallel loop: fewer meetings of the threads. False if
   // there is no memory for the panels.
@@ -43,20 +50,47 @@ class MatMul {
   bool cancelled() const { return cancel_ != nullptr && cancel_->cancelled(); }
 
  private:
+  // How a job is multiplied.
+  enum class Way { kFloat, kPacked, kBf16 };
   struct Range {
     const MatMulJob* job;
+    Way way;
+    size_t x_index;  // into activations_ of its way; unused by kFloat
     size_t begin;
     size_t end;
   };
+  // Activations of jobs that share them, once.
+  struct Activations {
+    const float* x;
+    size_t num_tokens;
+    size_t n;
+    Way way;
+    size_t offset;  // of the first block or half
+  };
 
+  Way WayOf(const MatMulJob& job) const;
+  // Whether rows are decoded to floats before they are multiplied.
+  static bool NeedsPanel(const MatMulJob& job);
+  static size_t RowsPerRange(const MatMulJob& job, Way way);
+  size_t FindActivations(const MatMulJob& job, Way way);
+  bool RoundActivations();
   void RunRange(const Range& range, size_t worker);
+  void RunFloats(const MatMulJob& job, const std::byte* rows, size_t row_bytes,
+                 size_t begin, size_t num_rows, size_t worker);
 
   const Kernels& kernels_;
   verify::ThreadPool& pool_;
+  const bool exact_;
   const verify::CancelToken* cancel_ = nullptr;
   std::vector<AlignedBuffer<float>> panels_;        // one per thread
   std::vector<AlignedBuffer<std::byte>> gathered_;  // the same
-  std::vector<Range> ranges_;                       // reused
+  std::vector<AlignedBuffer<std::byte>> scratch_;   // the same
+  std::vector<Activations> activations_;            // reused
+  AlignedBuffer<ActivationBlock> blocks_;
+  AlignedBuffer<uint16_t> halves_;
+  size_t num_blocks_ = 0;
+  size_t num_halves_ = 0;
+  std::vector<Range> ranges_;  // reused
 };
 
 }  // namespace inference

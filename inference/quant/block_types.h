@@ -147,4 +147,8 @@ inline constexpr float kFp4Levels[16] = {
     0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
     -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
 
+// The same, doubled: integers.
+inline constexpr int8_t kFp4TwiceLevels[16] = {0, 1,  2,  3,  4,  6,  8,  12,
+                                               0, -1, -2, -3, -4, -6, -8, -12};
+
 }  // namespace inference

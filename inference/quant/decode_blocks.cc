@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "inference/quant/float_formats.h"
+#include "inference/quant/packed_scales.h"
 
 namespace inference {
 namespace {
@@ -35,32 +36,6 @@ void DecodeFiveBits(const uint8_t* high_bits, const uint8_t* nibbles,
 float Level(uint32_t code, uint32_t zero) {
   return static_cast<float>(static_cast<int32_t>(code) -
                             static_cast<int32_t>(zero));
-}
-
-struct ScaleAndMin {
-  float scale;
-  float min;
-};
-
-// Sub-block s of q4_k and q5_k: six bits each. Those of the first four are
-// whole bytes' low six bits; those of the last four are split, their upper two
-// bits in what these leave free.
-ScaleAndMin PackedScaleAndMin(const uint8_t* packed, size_t s) {
-  const auto byte = [&](size_t i) -> uint32_t { return packed[i]; };
-  if (s < 4) {
-    return {static_cast<float>(byte(s) & 63u),
-            static_cast<float>(byte(s + 4) & 63u)};
-  }
-  return {static_cast<float>((byte(s + 4) & 15u) | byte(s - 4) >> 6 << 4),
-          static_cast<float>(byte(s + 4) >> 4 | byte(s) >> 6 << 4)};
-}
-
-// Scales of q3_k: sub-block s has four bits in a nibble of the first eight
-// bytes and two bits in the last four, all less 32.
-float PackedScale3(const uint8_t* packed, size_t s) {
-  const uint32_t low = s < 8 ? packed[s] & 15u : packed[s - 8] >> 4u;
-  const uint32_t high = packed[8 + s % 4] >> (2 * (s / 4)) & 3u;
-  return Level(low | high << 4, 32);
 }
 
 }  // namespace
@@ -121,7 +96,8 @@ void DecodeBlock(const BlockQ3K& block, float* out) {
     const uint8_t* const pairs = block.pairs + s / 8 * 32 + s % 2 * 16;
     const uint8_t* const high_bits = block.high_bits + s % 2 * 16;
     const size_t shift = s % 8 / 2 * 2;
-    const float step = scale * PackedScale3(block.scales, s);
+    const float step =
+        scale * static_cast<float>(PackedScale3(block.scales, s));
     for (size_t l = 0; l < 16; ++l) {
       const uint32_t high = high_bits[l] >> (s / 2) & 1u;
       out[16 * s + l] = step * Level((pairs[l] >> shift & 3u) | high << 2, 4);
@@ -134,8 +110,8 @@ void DecodeBlock(const BlockQ4K& block, float* out) {
   const float min = HalfToFloat(block.min);
   for (size_t s = 0; s < 8; ++s) {
     const auto sub = PackedScaleAndMin(block.scales_and_mins, s);
-    const float step = scale * sub.scale;
-    const float amount = min * sub.min;
+    const float step = scale * static_cast<float>(sub.scale);
+    const float amount = min * static_cast<float>(sub.min);
     const uint8_t* const nibbles = block.nibbles + s / 2 * 32;
     for (size_t l = 0; l < 32; ++l) {
       const uint32_t n = nibbles[l] >> (s % 2 * 4) & 15u;
@@ -149,8 +125,8 @@ void DecodeBlock(const BlockQ5K& block, float* out) {
   const float min = HalfToFloat(block.min);
   for (size_t s = 0; s < 8; ++s) {
     const auto sub = PackedScaleAndMin(block.scales_and_mins, s);
-    const float step = scale * sub.scale;
-    const float amount = min * sub.min;
+    const float step = scale * static_cast<float>(sub.scale);
+    const float amount = min * static_cast<float>(sub.min);
     const uint8_t* const nibbles = block.nibbles + s / 2 * 32;
     for (size_t l = 0; l < 32; ++l) {
       const uint32_t high = block.high_bits[l] >> s & 1u;
@@ -195,9 +171,8 @@ void DecodeBlock(const BlockIq4Nl& block, float* out) {
 void DecodeBlock(const BlockIq4Xs& block, float* out) {
   const float scale = HalfToFloat(block.scale);
   for (size_t s = 0; s < 8; ++s) {
-    const uint32_t low = block.scale_nibbles[s / 2] >> (s % 2 * 4) & 15u;
-    const uint32_t high = block.scale_pairs >> (2 * s) & 3u;
-    const float step = scale * Level(low | high << 4, 32);
+    const float step = scale * static_cast<float>(PackedScaleIq4(
+                                   block.scale_nibbles, block.scale_pairs, s));
     DecodeNibbles(block.nibbles + 16 * s, out + 32 * s, [=](uint32_t n) {
       return step * static_cast<float>(kIq4Levels[n]);
     });

@@ -23,7 +23,8 @@ Fingerprint Made(bool dense = false) {
   }
   const tests::TempDir dir;
   tests::TinyModel(config, verify::DType::kBF16).Write(dir.path());
-  const auto model = Model::Load(dir.path(), {.num_threads = 1});
+  const auto model = Model::Load(
+      dir.path(), {.num_threads = 1, .activations = Activations::kExact});
   EXPECT_TRUE(model);
   const verify::CancelToken cancel;
   auto made = MakeFingerprint(**model, cancel);

@@ -35,14 +35,17 @@ using Part = FingerprintPart;
 const verify::CancelToken kNoCancel;
 
 std::unique_ptr<Model> Load(const std::string& path,
-                            ModelOptions options = {.num_threads = 2}) {
+                            ModelOptions options = {
+                                .num_threads = 2,
+                                .activations = Activations::kExact}) {
   auto model = Model::Load(path, options);
   EXPECT_TRUE(model) << model.error().ToString();
   return std::move(*model);
 }
 
 Fingerprint Make(const std::string& path,
-                 ModelOptions options = {.num_threads = 2}) {
+                 ModelOptions options = {.num_threads = 2,
+                                         .activations = Activations::kExact}) {
   const auto model = Load(path, options);
   auto made = MakeFingerprint(*model, kNoCancel);
   EXPECT_TRUE(made) << made.error().ToString();
@@ -50,7 +53,9 @@ Fingerprint Make(const std::string& path,
 }
 
 FingerprintReport Check(const Fingerprint& published, const std::string& path,
-                        ModelOptions options = {.num_threads = 2}) {
+                        ModelOptions options = {
+                            .num_threads = 2,
+                            .activations = Activations::kExact}) {
   const auto model = Load(path, options);
   auto report = CheckFingerprint(*model, published, kNoCancel);
   EXPECT_TRUE(report) << report.error().ToString();
@@ -172,8 +177,12 @@ class FingerprintTest : public testing::Test {
 };
 
 TEST_F(FingerprintTest, IsTheSameForAnyNumberOfThreads) {
-  EXPECT_EQ(published_, Make(dir_.path(), {.num_threads = 1}));
-  EXPECT_EQ(published_, Make(dir_.path(), {.num_threads = 5}));
+  EXPECT_EQ(published_,
+            Make(dir_.path(),
+                 {.num_threads = 1, .activations = Activations::kExact}));
+  EXPECT_EQ(published_,
+            Make(dir_.path(),
+                 {.num_threads = 5, .activations = Activations::kExact}));
 }
 
 TEST_F(FingerprintTest, RecordsEveryLayerExpertAndPlace) {
@@ -193,7 +202,9 @@ TEST_F(FingerprintTest, RecordsEveryLayerExpertAndPlace) {
 }
 
 TEST_F(FingerprintTest, ACopyHasTheSameBits) {
-  const auto report = Check(published_, dir_.path(), {.num_threads = 1});
+  const auto report =
+      Check(published_, dir_.path(),
+            {.num_threads = 1, .activations = Activations::kExact});
   EXPECT_TRUE(report.ok()) << Lines(report);
   EXPECT_TRUE(report.closeness.bits_comparable);
   EXPECT_FALSE(report.closeness.first_other_bits.has_value());
@@ -251,8 +262,10 @@ TEST(FingerprintTypesTest, FloatsRoundedToBf16AreWithinTolerance) {
 
 TEST_F(FingerprintTest, KernelsOfOtherProcessorsAreWithinTolerance) {
   for (const Kernels* kernels : RunnableKernels()) {
-    const auto report =
-        Check(published_, dir_.path(), {.num_threads = 2, .kernels = kernels});
+    const auto report = Check(published_, dir_.path(),
+                              {.num_threads = 2,
+                               .kernels = kernels,
+                               .activations = Activations::kExact});
     EXPECT_TRUE(report.ok()) << kernels->target << "\n" << Lines(report);
     EXPECT_EQ(report.closeness.bits_comparable,
               kernels->target == BestKernels().target);
@@ -264,8 +277,10 @@ TEST(FingerprintDemoTest, KernelsOfOtherProcessorsAreWithinTolerance) {
   const std::string demo = std::string(LODESTONE_SOURCE_DIR) + "/magnets/demo";
   const Fingerprint published = Make(demo);
   for (const Kernels* kernels : RunnableKernels()) {
-    const auto report =
-        Check(published, demo, {.num_threads = 2, .kernels = kernels});
+    const auto report = Check(published, demo,
+                              {.num_threads = 2,
+                               .kernels = kernels,
+                               .activations = Activations::kExact});
     EXPECT_TRUE(report.ok()) << kernels->target << "\n" << Lines(report);
     std::printf("%s: %s\n", std::string(kernels->target).c_str(),
                 DescribeDeparture(*report.closeness.widest()).c_str());

@@ -24,7 +24,8 @@ using verify::TensorRole;
 std::unique_ptr<Model> Load(const TinyModel& tiny) {
   const tests::TempDir dir;
   tiny.Write(dir.path());
-  auto model = Model::Load(dir.path(), {.num_threads = 2});
+  auto model = Model::Load(
+      dir.path(), {.num_threads = 2, .activations = Activations::kExact});
   EXPECT_TRUE(model) << model.error().ToString();
   return std::move(*model);
 }

@@ -30,6 +30,8 @@ using verify::TensorRole;
 // Keys and values are rounded to halves, 2^-12 each; all else is float. The
 // worst of the models below is at a third of this.
 constexpr double kBound = 2e-3;
+// Activations rounded to bytes or bf16, up to 2^-8 of the largest of 32.
+constexpr double kRoundedBound = 5e-2;
 
 std::vector<TokenId> RandomIds(size_t count, uint64_t vocab_size,
                                uint64_t seed) {
@@ -41,8 +43,10 @@ std::vector<TokenId> RandomIds(size_t count, uint64_t vocab_size,
   return ids;
 }
 
-std::unique_ptr<Model> Load(const std::string& folder, size_t threads = 2) {
-  auto model = Model::Load(folder, {.num_threads = threads});
+std::unique_ptr<Model> Load(const std::string& folder, size_t threads = 2,
+                            Activations activations = Activations::kRounded) {
+  auto model =
+      Model::Load(folder, {.num_threads = threads, .activations = activations});
   EXPECT_TRUE(model) << model.error().ToString();
   return model ? std::move(*model) : nullptr;
 }
@@ -74,16 +78,21 @@ void ExpectAgrees(const TinyModel& tiny, const std::vector<TokenId>& ids,
                   size_t part) {
   tests::TempDir dir;
   tiny.Write(dir.path());
-  const auto model = Load(dir.path());
-  ASSERT_NE(model, nullptr);
   const auto expected = tests::DoubleForward(tiny, ids);
-  Session session = NewSession(*model, ids.size());
-  for (size_t done = 0; done < ids.size(); done += part) {
-    const size_t count = std::min(part, ids.size() - done);
-    ASSERT_TRUE(session.Append(std::span(ids).subspan(done, count)));
-    ASSERT_LE(RelativeError(session.logits(), expected[session.position() - 1]),
-              kBound)
-        << "position " << session.position() - 1;
+  for (const Activations activations :
+       {Activations::kExact, Activations::kRounded}) {
+    const bool exact = activations == Activations::kExact;
+    const auto model = Load(dir.path(), 2, activations);
+    ASSERT_NE(model, nullptr);
+    Session session = NewSession(*model, ids.size());
+    for (size_t done = 0; done < ids.size(); done += part) {
+      const size_t count = std::min(part, ids.size() - done);
+      ASSERT_TRUE(session.Append(std::span(ids).subspan(done, count)));
+      ASSERT_LE(
+          RelativeError(session.logits(), expected[session.position() - 1]),
+          exact ? kBound : kRoundedBound)
+          << "position " << session.position() - 1;
+    }
   }
 }
 

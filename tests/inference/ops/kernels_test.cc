@@ -22,8 +22,7 @@ namespace {
 using tests::TestRandom;
 using verify::DType;
 
-constexpr DType kDTypes[] = {DType::kF32, DType::kF16, DType::kBF16,
-                             DType::kQ8_0};
+constexpr DType kDTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
 constexpr size_t kLengths[] = {1,   2,   3,   4,   5,   7,   8,   9,   15,
                                16,  17,  31,  32,  33,  47,  63,  64,  65,
                                100, 127, 128, 172, 256, 288, 515, 1024};
@@ -140,25 +139,6 @@ TEST(KernelsTest, DotRowsMatchesTheReference) {
         }
       }
     }
-  }
-}
-
-// By hand: scale 0.5 and 2, q = 0..31 and -16..15, x = 1: 0.5 * 496 +
-// 2 * -16 = 216; exact in any order.
-TEST(KernelsTest, DotOfQ8MatchesHandArithmetic) {
-  BlockQ8_0 blocks[2];
-  blocks[0].scale = 0x3800;  // 0.5
-  blocks[1].scale = 0x4000;  // 2
-  for (int j = 0; j < 32; ++j) {
-    blocks[0].q[j] = static_cast<int8_t>(j);
-    blocks[1].q[j] = static_cast<int8_t>(j - 16);
-  }
-  const std::vector<float> x(64, 1.0f);
-  for (const Kernels* kernels : RunnableKernels()) {
-    float out = 0;
-    kernels->dot_rows(DType::kQ8_0, reinterpret_cast<std::byte*>(blocks),
-                      sizeof(blocks), 1, x.data(), 64, &out);
-    EXPECT_EQ(out, 216.0f) << kernels->target;
   }
 }
 

@@ -35,6 +35,12 @@ Matrix RandomMatrix(DType dtype, size_t rows, size_t cols,
   return m;
 }
 
+// What rounding an activation within (-1, 1) may be off by.
+double RoundingOf(DType dtype) {
+  if (dtype == DType::kBF16) return 0x1p-9;
+  return dtype == DType::kQ8_0 ? 0.5 / 127 : 0;
+}
+
 TEST(MatMulTest, MatchesTheReference) {
   tests::TestRandom random(1);
   verify::ThreadPool pool(3);
@@ -52,9 +58,25 @@ TEST(MatMulTest, MatchesTheReference) {
       for (size_t i = 0; i < y.size(); ++i) {
         // 97 roundings of sums of 96 products below 1.
         ASSERT_NEAR(static_cast<double>(y[i]), static_cast<double>(expected[i]),
-                    97 * 96 * 0x1p-24);
+                    97 * 96 * 0x1p-24 + 96 * RoundingOf(dtype));
       }
     }
+  }
+}
+
+TEST(MatMulTest, ExactJobsKeepTheirActivations) {
+  tests::TestRandom random(6);
+  verify::ThreadPool pool(2);
+  const Matrix m = RandomMatrix(DType::kBF16, 9, 96, random);
+  const std::vector<float> x = random.Floats(3 * 96);
+  std::vector<float> y(3 * 9);
+  MatMul matmul(BestKernels(), pool);
+  const MatMulJob job = {&m.view, x.data(), 3, y.data(), 9, /*exact=*/true};
+  ASSERT_TRUE(matmul.Run({&job, 1}));
+  const auto expected = reference::MatMul(m.view, x, 3);
+  for (size_t i = 0; i < y.size(); ++i) {
+    ASSERT_NEAR(static_cast<double>(y[i]), static_cast<double>(expected[i]),
+                97 * 96 * 0x1p-24);
   }
 }
 
