@@ -18,6 +18,7 @@ std::vector<std::unique_ptr<Command>> AllCommands() {
   commands.push_back(MakeConvertCommand());
   commands.push_back(MakeChatCommand());
   commands.push_back(MakeEvalCommand());
+  commands.push_back(MakeBenchCommand());
   commands.push_back(MakeCatalogCommand());
   commands.push_back(MakeLsCommand());
   commands.push_back(MakePsCommand());

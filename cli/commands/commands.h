@@ -20,6 +20,7 @@ std::unique_ptr<Command> MakeCatalogCommand();
 std::unique_ptr<Command> MakeConvertCommand();
 std::unique_ptr<Command> MakeChatCommand();
 std::unique_ptr<Command> MakeEvalCommand();
+std::unique_ptr<Command> MakeBenchCommand();
 std::unique_ptr<Command> MakeLsCommand();
 std::unique_ptr<Command> MakePsCommand();
 std::unique_ptr<Command> MakeRmCommand();

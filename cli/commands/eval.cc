@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/commands/commands.h"
+#include "cli/commands/eval_perplexity.h"
 #include "inference/generate/sampler.h"
 #include "inference/model/model.h"
 #include "verify/base/text.h"
@@ -45,7 +46,7 @@ class EvalCommand final : public Command {
  public:
   std::string_view name() const override { return "eval"; }
   std::string_view summary() const override {
-    return "measure a model: logits of a prompt";
+    return "measure a model: logits of a prompt, perplexity of a text";
   }
   std::string_view example() const override {
     return "lodestone eval logits model.gguf --prompt 'Once upon a time' "
@@ -65,9 +66,11 @@ class EvalCommand final : public Command {
         ->excludes(prompt);
     logits->add_option("--threads", num_threads_, "processors to use (all)");
     prompt_option_ = prompt;
+    perplexity_.AddTo(app);
   }
 
   Result<CommandResult> Run(Context& context) override {
+    if (perplexity_.chosen()) return perplexity_.Run(context);
     if (ids_.empty() && prompt_option_->count() == 0) {
       return Fail(ErrorCode::kInvalidArgument, "no prompt")
           .Id("E-USAGE")
@@ -135,6 +138,7 @@ class EvalCommand final : public Command {
     }
   }
 
+  PerplexityTask perplexity_;
   std::string model_;
   std::string prompt_;
   std::string ids_;

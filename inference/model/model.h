@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -50,6 +51,14 @@ class ForwardObserver {
                          size_t k) = 0;
 };
 
+// What one more token costs, without the keys and values of those before it.
+struct TokenCost {
+  uint64_t bytes = 0;         // of weights that are read
+  uint64_t flops = 0;         // to generate a token: two for each weight
+  uint64_t prompt_flops = 0;  // of a token of a long prompt: not its logits,
+                              // and in the last layer keys and values alone
+};
+
 class KvCache;
 
 // Thread-compatible; several Sessions may share a Model on one thread at a
@@ -70,6 +79,7 @@ class Model {
   // "bf16", "q8_0": what most weights are.
   std::string weight_type() const;
   uint64_t weight_bytes() const;
+  TokenCost token_cost() const;
   // Which instructions it computes with: "AVX3". Results differ between them
   // in the last places.
   std::string_view kernels() const;
@@ -112,6 +122,15 @@ class Session {
   verify::Result<void> Append(std::span<const TokenId> tokens,
                               ForwardObserver* observer = nullptr,
                               const verify::CancelToken* cancel = nullptr);
+
+  // Appends tokens and hands on the logits of each from tokens[first] on, in
+  // order, with its index: for scoring a text. logits() stays as it was.
+  // Errors: as for Append.
+  using LogitsSink =
+      std::function<void(size_t index, std::span<const float> logits)>;
+  verify::Result<void> AppendScored(
+      std::span<const TokenId> tokens, size_t first, const LogitsSink& sink,
+      const verify::CancelToken* cancel = nullptr);
 
   // [vocab_size], of the last appended token; valid until the next Append.
   std::span<const float> logits() const;

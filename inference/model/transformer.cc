@@ -40,17 +40,31 @@ bool Transformer::Reserve(size_t num_tokens) {
 }
 
 verify::Result<void> Transformer::Forward(std::span<const TokenId> tokens,
-                                          KvCache& cache,
-                                          std::span<float> logits,
+                                          KvCache& cache, size_t num_outputs,
                                           ForwardObserver* observer,
                                           const verify::CancelToken* cancel) {
   const size_t n = tokens.size();
-  CHECK(n >= 1 && n <= kMaxBatchTokens);
+  CHECK(n >= 1 && n <= kMaxBatchTokens && num_outputs <= n);
   CHECK(n <= cache.max_tokens() - cache.position());
   matmul_.set_cancel(cancel);
-  auto result = Run(tokens, cache, logits, observer);
+  auto result = Run(tokens, cache, num_outputs, observer);
   matmul_.set_cancel(nullptr);
   if (result) cache.Advance(n);
+  return result;
+}
+
+verify::Result<void> Transformer::Logits(size_t first, size_t count,
+                                         std::span<float> logits,
+                                         const verify::CancelToken* cancel) {
+  const size_t vocab_size = weights_.output.rows;
+  CHECK(logits.size() == count * vocab_size);
+  matmul_.set_cancel(cancel);
+  const MatMulJob job = {&weights_.output,
+                         normed_.data() + first * config_.dim, count,
+                         logits.data(), vocab_size};
+  const bool done = matmul_.Run({&job, 1}) && !matmul_.cancelled();
+  auto result = done ? verify::Result<void>() : Stopped();
+  matmul_.set_cancel(nullptr);
   return result;
 }
 
@@ -65,30 +79,17 @@ verify::Result<void> Transformer::Stopped() const {
 }
 
 verify::Result<void> Transformer::Run(std::span<const TokenId> tokens,
-                                      KvCache& cache, std::span<float> logits,
+                                      KvCache& cache, size_t num_outputs,
                                       ForwardObserver* observer) {
   const size_t n = tokens.size();
   if (!Reserve(n)) return Stopped();
   Embed(tokens);
-  if (!RunLayers(n, cache, observer)) return Stopped();
-  // All tokens are normalised only if somebody looks.
-  const size_t first = observer != nullptr ? 0 : n - 1;
-  for (size_t t = first; t < n; ++t) {
-    kernels_.rms_norm(hidden_.data() + t * config_.dim,
-                      weights_.output_norm.data(), config_.dim,
-                      static_cast<float>(config_.norm_eps),
-                      normed_.data() + t * config_.dim);
-  }
+  const size_t first = observer != nullptr ? 0 : n - num_outputs;
+  if (!RunLayers(n, first, cache, observer)) return Stopped();
+  Normalise(weights_.output_norm, first, n);
   if (observer != nullptr) {
     observer->OnLayer(static_cast<int64_t>(config_.num_layers),
                       normed_.first(n * config_.dim), n);
-  }
-  if (!logits.empty()) {
-    CHECK(logits.size() == weights_.output.rows);
-    const MatMulJob job = {&weights_.output,
-                           normed_.data() + (n - 1) * config_.dim, 1,
-                           logits.data(), logits.size()};
-    if (!matmul_.Run({&job, 1}) || matmul_.cancelled()) return Stopped();
   }
   return {};
 }
@@ -103,19 +104,21 @@ void Transformer::Embed(std::span<const TokenId> tokens) {
   }
 }
 
-void Transformer::Normalise(const std::vector<float>& gain, size_t num_tokens) {
+// Tokens from `first` on.
+void Transformer::Normalise(const std::vector<float>& gain, size_t first,
+                            size_t num_tokens) {
   const auto body = [&](size_t begin, size_t end) {
-    for (size_t t = begin; t < end; ++t) {
+    for (size_t t = first + begin; t < first + end; ++t) {
       kernels_.rms_norm(hidden_.data() + t * config_.dim, gain.data(),
                         config_.dim, static_cast<float>(config_.norm_eps),
                         normed_.data() + t * config_.dim);
     }
   };
-  pool_.ParallelFor(num_tokens, kTokenGrain, std::ref(body));
+  pool_.ParallelFor(num_tokens - first, kTokenGrain, std::ref(body));
 }
 
-bool Transformer::RunLayers(size_t num_tokens, KvCache& cache,
-                            ForwardObserver* observer) {
+bool Transformer::RunLayers(size_t num_tokens, size_t first_output,
+                            KvCache& cache, ForwardObserver* observer) {
   const size_t pairs = rope_.num_pairs();
   for (size_t t = 0; t < num_tokens; ++t) {
     rope_.Angles(cache.position() + t, {cos_.data() + t * pairs, pairs},
@@ -125,13 +128,19 @@ bool Transformer::RunLayers(size_t num_tokens, KvCache& cache,
   if (observer != nullptr) observer->OnLayer(-1, hidden, num_tokens);
   for (size_t l = 0; l < weights_.layers.size(); ++l) {
     const LayerWeights& layer = weights_.layers[l];
-    Normalise(layer.attention_norm, num_tokens);
-    if (!RunAttention(l, num_tokens, cache)) return false;
-    Normalise(layer.ffn_norm, num_tokens);
-    if (!feed_forward_.Run(layer, normed_.data(), num_tokens, hidden_.data()) ||
-        matmul_.cancelled()) {
+    // Later tokens see keys and values of the last layer, and nothing else.
+    const bool is_last = l + 1 == weights_.layers.size();
+    const size_t first = is_last ? first_output : 0;
+    Normalise(layer.attention_norm, 0, num_tokens);
+    if (!RunAttention(l, first, num_tokens, cache)) return false;
+    Normalise(layer.ffn_norm, first, num_tokens);
+    if (first < num_tokens &&
+        !feed_forward_.Run(layer, normed_.data() + first * config_.dim,
+                           num_tokens - first,
+                           hidden_.data() + first * config_.dim)) {
       return false;
     }
+    if (matmul_.cancelled()) return false;
     if (observer == nullptr) continue;
     if (config_.is_moe()) {
       const Routing& routing = feed_forward_.routing();
@@ -143,30 +152,38 @@ bool Transformer::RunLayers(size_t num_tokens, KvCache& cache,
   return true;
 }
 
-bool Transformer::RunAttention(size_t l, size_t num_tokens, KvCache& cache) {
+// Keys and values of all tokens; what comes of them for those from `first` on.
+bool Transformer::RunAttention(size_t l, size_t first, size_t num_tokens,
+                               KvCache& cache) {
   const LayerWeights& layer = weights_.layers[l];
   const size_t q_dim = layer.q.rows;
   const size_t kv_dim = layer.k.rows;
+  const size_t count = num_tokens - first;
+  float* const q = q_.data() + first * q_dim;
+  // Keys first: all jobs share what their activations are rounded to.
   const MatMulJob qkv[] = {
-      {&layer.q, normed_.data(), num_tokens, q_.data(), q_dim},
       {&layer.k, normed_.data(), num_tokens, k_.data(), kv_dim},
       {&layer.v, normed_.data(), num_tokens, v_.data(), kv_dim},
+      {&layer.q, normed_.data() + first * config_.dim, count, q, q_dim},
   };
   if (!matmul_.Run(qkv)) return false;
-  RotateAndStore(l, num_tokens, cache);
-  if (!attention_.Run(l, q_.data(), num_tokens, cache.position(), cache,
-                      attended_.data())) {
+  RotateAndStore(l, first, num_tokens, cache);
+  if (count == 0) return true;
+  float* const attended = attended_.data() + first * q_dim;
+  float* const branch = branch_.data() + first * config_.dim;
+  if (!attention_.Run(l, q, count, cache.position() + first, cache,
+                      attended)) {
     return false;
   }
-  const MatMulJob out = {&layer.out, attended_.data(), num_tokens,
-                         branch_.data(), config_.dim};
+  const MatMulJob out = {&layer.out, attended, count, branch, config_.dim};
   if (!matmul_.Run({&out, 1})) return false;
-  kernels_.multiply_add(1.0f, branch_.data(), num_tokens * config_.dim,
-                        hidden_.data());
+  kernels_.multiply_add(1.0f, branch, count * config_.dim,
+                        hidden_.data() + first * config_.dim);
   return true;
 }
 
-void Transformer::RotateAndStore(size_t l, size_t num_tokens, KvCache& cache) {
+void Transformer::RotateAndStore(size_t l, size_t first, size_t num_tokens,
+                                 KvCache& cache) {
   const size_t pairs = rope_.num_pairs();
   const size_t q_dim = weights_.layers[l].q.rows;
   const size_t kv_dim = weights_.layers[l].k.rows;
@@ -175,7 +192,10 @@ void Transformer::RotateAndStore(size_t l, size_t num_tokens, KvCache& cache) {
       const std::span<const float> cos(cos_.data() + t * pairs, pairs);
       const std::span<const float> sin(sin_.data() + t * pairs, pairs);
       float* k = k_.data() + t * kv_dim;
-      RotateHeads({q_.data() + t * q_dim, q_dim}, cos, sin, config_.rope_style);
+      if (t >= first) {
+        RotateHeads({q_.data() + t * q_dim, q_dim}, cos, sin,
+                    config_.rope_style);
+      }
       RotateHeads({k, kv_dim}, cos, sin, config_.rope_style);
       const uint64_t position = cache.position() + t;
       kernels_.to_half(k, kv_dim, cache.Key(l, position));

@@ -34,25 +34,34 @@ class Transformer {
   Transformer& operator=(const Transformer&) = delete;
 
   // Runs `tokens` (1..kMaxBatchTokens, ids inside the vocabulary, the cache
-  // has room for them) at the cache's position and advances it. Writes the
-  // logits of the last token to `logits`, [vocab_size], unless it is empty.
+  // has room for them) at the cache's position and advances it. The last
+  // `num_outputs` of them can then be asked for their logits; what the last
+  // layer would do for others is left out unless somebody observes.
   // kLimit (no memory), kCancelled: the cache is then where it was.
   verify::Result<void> Forward(std::span<const TokenId> tokens, KvCache& cache,
-                               std::span<float> logits,
-                               ForwardObserver* observer,
+                               size_t num_outputs, ForwardObserver* observer,
                                const verify::CancelToken* cancel = nullptr);
+
+  // Logits of tokens of the last Forward, counted from the first of its batch:
+  // [count, vocab_size]. Requires that they are among its outputs. kLimit,
+  // kCancelled.
+  verify::Result<void> Logits(size_t first, size_t count,
+                              std::span<float> logits,
+                              const verify::CancelToken* cancel = nullptr);
 
  private:
   [[nodiscard]] bool Reserve(size_t num_tokens);
   void Embed(std::span<const TokenId> tokens);
-  void Normalise(const std::vector<float>& gain, size_t num_tokens);
-  void RotateAndStore(size_t layer, size_t num_tokens, KvCache& cache);
-  [[nodiscard]] bool RunAttention(size_t layer, size_t num_tokens,
-                                  KvCache& cache);
-  [[nodiscard]] bool RunLayers(size_t num_tokens, KvCache& cache,
-                               ForwardObserver* observer);
+  void Normalise(const std::vector<float>& gain, size_t first,
+                 size_t num_tokens);
+  void RotateAndStore(size_t layer, size_t first, size_t num_tokens,
+                      KvCache& cache);
+  [[nodiscard]] bool RunAttention(size_t layer, size_t first,
+                                  size_t num_tokens, KvCache& cache);
+  [[nodiscard]] bool RunLayers(size_t num_tokens, size_t first_output,
+                               KvCache& cache, ForwardObserver* observer);
   verify::Result<void> Run(std::span<const TokenId> tokens, KvCache& cache,
-                           std::span<float> logits, ForwardObserver* observer);
+                           size_t num_outputs, ForwardObserver* observer);
   verify::Result<void> Stopped() const;
 
   const verify::ModelConfig& config_;

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/core.h>
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "cli/commands/commands.h"
+#include "inference/eval/machine_limits.h"
+#include "inference/eval/speed.h"
+#include "inference/model/model.h"
+#include "verify/base/text.h"
+#include "verify/base/thread_pool.h"
+
+namespace cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using verify::Result;
+
+constexpr double kGiga = 1e9;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// The most memory this process had, mapped weights that were read included.
+uint64_t PeakMemoryBytes() {
+  rusage usage{};
+  if (::getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+  return static_cast<uint64_t>(usage.ru_maxrss) << 10;
+}
+
+struct Figures {
+  double load_s = 0;
+  double first_token_s = 0;  // from the start of loading
+  double read_bytes_per_s = 0;
+  double float_flops = 0;
+  inference::SpeedReport speed;
+  uint64_t peak_bytes = 0;
+};
+
+class BenchCommand final : public Command {
+ public:
+  std::string_view name() const override { return "bench"; }
+  std::string_view summary() const override {
+    return "measure how fast a model runs here, against what the machine can";
+  }
+  std::string_view example() const override {
+    return "lodestone bench mixtral-q4_k.gguf --prompt 512 --gen 64";
+  }
+
+  void AddFlags(CLI::App& app) override {
+    app.add_option("model", model_, "GGUF file or model folder")->required();
+    app.add_option("--prompt", options_.prompt_tokens,
+                   "tokens of the prompt; 0: none (512)")
+        ->check(CLI::Range(0, 1'000'000));
+    app.add_option("--gen", options_.generated_tokens,
+                   "tokens to generate; 0: none (64)")
+        ->check(CLI::Range(0, 1'000'000));
+    app.add_option("--repeat", options_.repeats,
+                   "times to measure; the median is told (3)")
+        ->check(CLI::Range(1, 1000));
+    app.add_option("--threads", num_threads_, "processors to use (all)");
+    app.add_flag("--exact", exact_, "compute with float activations");
+  }
+
+  Result<CommandResult> Run(Context& context) override {
+    Figures figures;
+    inference::ModelOptions options;
+    options.num_threads = num_threads_;
+    if (exact_) options.activations = inference::Activations::kExact;
+    context.output.StageBegin("load");
+    const auto start = Clock::now();
+    auto model = inference::Model::Load(model_, options);
+    if (!model) {
+      context.output.StageEnd("load", false, "");
+      return verify::Unexpected(std::move(model).error());
+    }
+    figures.load_s = SecondsSince(start);
+    RETURN_IF_ERROR(RunFirstToken(**model, context));
+    figures.first_token_s = SecondsSince(start);
+    context.output.StageEnd("load", true,
+                            verify::Describe((*model)->config()));
+
+    context.output.StageBegin("bench");
+    auto measured = Measure(**model, figures, context);
+    if (!measured) {
+      context.output.StageEnd("bench", false, "");
+      return verify::Unexpected(std::move(measured).error());
+    }
+    context.output.StageEnd("bench", true, "");
+    return Report(**model, figures, context);
+  }
+
+ private:
+  static Result<void> RunFirstToken(const inference::Model& model,
+                                    Context& context) {
+    ASSIGN_OR_RETURN(inference::Session session,
+                     inference::Session::Create(model, 1));
+    const inference::TokenId id = std::max(0, model.tokenizer().bos_id());
+    return session.Append({&id, 1}, nullptr, &context.cancel);
+  }
+
+  Result<void> Measure(const inference::Model& model, Figures& figures,
+                       Context& context) {
+    const auto say = [&](const inference::SpeedReport& so_far) {
+      const auto last = [](const std::vector<double>& rates) {
+        return rates.empty() ? 0 : rates.back();
+      };
+      context.output.Say(fmt::format(
+          "  {:>8.1f} prompt, {:>8.1f} generated tokens/s",
+          last(so_far.prompt_rates), last(so_far.generate_rates)));
+    };
+    ASSIGN_OR_RETURN(figures.speed,
+                     inference::MeasureSpeed(model, options_, context.cancel,
+                                             say));
+    // Before the buffer of the limit below is there.
+    figures.peak_bytes = PeakMemoryBytes();
+    verify::ThreadPool pool(num_threads_);
+    ASSIGN_OR_RETURN(figures.read_bytes_per_s,
+                     inference::MeasureReadBandwidth(pool));
+    figures.float_flops = inference::MeasureFloatPeak(pool);
+    return {};
+  }
+
+  CommandResult Report(const inference::Model& model, const Figures& figures,
+                       Context& context) const {
+    const inference::TokenCost cost = model.token_cost();
+    const double pp = inference::Median(figures.speed.prompt_rates);
+    const double tg = inference::Median(figures.speed.generate_rates);
+    const double read = tg * static_cast<double>(cost.bytes);
+    const double work = pp * static_cast<double>(cost.prompt_flops);
+    CommandResult result;
+    Fields& summary = result.summary;
+    summary["type"] = model.weight_type();
+    summary["kernels"] = std::string(model.kernels());
+    summary["threads"] =
+        num_threads_ != 0 ? num_threads_ : verify::AvailableProcessors();
+    summary["weight_bytes"] = model.weight_bytes();
+    summary["load_s"] = figures.load_s;
+    summary["first_token_s"] = figures.first_token_s;
+    summary["peak_memory_bytes"] = figures.peak_bytes;
+    summary["read_limit_bytes_per_s"] = figures.read_bytes_per_s;
+    summary["float_limit_flops"] = figures.float_flops;
+    Output& out = context.output;
+    out.Say(fmt::format("{}, {}, {} on {} threads", model.weight_type(),
+                        verify::FormatSize(model.weight_bytes()),
+                        model.kernels(), summary["threads"].dump()));
+    out.Print(fmt::format("{:<12}{:>10.2f} s, first token after {:.2f} s",
+                          "load", figures.load_s, figures.first_token_s));
+    if (pp > 0) {
+      summary["prompt_tokens"] = options_.prompt_tokens;
+      summary["pp_tokens_per_s"] = pp;
+      summary["pp_samples"] = figures.speed.prompt_rates;
+      summary["pp_flops"] = work;
+      summary["pp_of_float_limit"] = work / figures.float_flops;
+      out.Print(fmt::format(
+          "{:<12}{:>10.1f} tokens/s  {:>8.1f} GFLOP/s, {:.2f} of the float "
+          "limit ({:.0f})",
+          fmt::format("prompt {}", options_.prompt_tokens), pp, work / kGiga,
+          work / figures.float_flops, figures.float_flops / kGiga));
+    }
+    if (tg > 0) {
+      summary["generated_tokens"] = options_.generated_tokens;
+      summary["tg_tokens_per_s"] = tg;
+      summary["tg_samples"] = figures.speed.generate_rates;
+      summary["tg_bytes_per_s"] = read;
+      summary["tg_of_read_limit"] = read / figures.read_bytes_per_s;
+      out.Print(fmt::format(
+          "{:<12}{:>10.1f} tokens/s  {:>8.1f} GB/s, {:.2f} of the read limit "
+          "({:.1f})",
+          fmt::format("generate {}", options_.generated_tokens), tg,
+          read / kGiga, read / figures.read_bytes_per_s,
+          figures.read_bytes_per_s / kGiga));
+    }
+    out.Print(fmt::format("{:<12}{:>13}", "peak memory",
+                          verify::FormatSize(figures.peak_bytes)));
+    return result;
+  }
+
+  std::string model_;
+  inference::SpeedOptions options_;
+  size_t num_threads_ = 0;
+  bool exact_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeBenchCommand() {
+  return std::make_unique<BenchCommand>();
+}
+
+}  // namespace cli
