@@ -83,8 +83,7 @@ class BenchCommand final : public Command {
     figures.load_s = SecondsSince(start);
     RETURN_IF_ERROR(RunFirstToken(**model, context));
     figures.first_token_s = SecondsSince(start);
-    context.output.StageEnd("load", true,
-                            verify::Describe((*model)->config()));
+    context.output.StageEnd("load", true, verify::Describe((*model)->config()));
 
     context.output.StageBegin("bench");
     auto measured = Measure(**model, figures, context);
@@ -111,13 +110,12 @@ class BenchCommand final : public Command {
       const auto last = [](const std::vector<double>& rates) {
         return rates.empty() ? 0 : rates.back();
       };
-      context.output.Say(fmt::format(
-          "  {:>8.1f} prompt, {:>8.1f} generated tokens/s",
-          last(so_far.prompt_rates), last(so_far.generate_rates)));
+      context.output.Say(
+          fmt::format("  {:>8.1f} prompt, {:>8.1f} generated tokens/s",
+                      last(so_far.prompt_rates), last(so_far.generate_rates)));
     };
-    ASSIGN_OR_RETURN(figures.speed,
-                     inference::MeasureSpeed(model, options_, context.cancel,
-                                             say));
+    ASSIGN_OR_RETURN(figures.speed, inference::MeasureSpeed(
+                                        model, options_, context.cancel, say));
     // Before the buffer of the limit below is there.
     figures.peak_bytes = PeakMemoryBytes();
     verify::ThreadPool pool(num_threads_);

@@ -72,11 +72,11 @@ verify::Result<double> MeasureReadBandwidth(verify::ThreadPool& pool) {
   const auto read = [&](size_t begin, size_t end) {
     const size_t rows = kRangeFloats / x.size();
     for (size_t r = begin; r < end; ++r) {
-      kernels.dot_rows(verify::DType::kF32,
-                       reinterpret_cast<const std::byte*>(data) +
-                           r * kRangeBytes,
-                       x.size() * sizeof(float), rows, x.data(), x.size(),
-                       sums.data() + r * rows);
+      kernels.dot_rows(
+          verify::DType::kF32,
+          reinterpret_cast<const std::byte*>(data) + r * kRangeBytes,
+          x.size() * sizeof(float), rows, x.data(), x.size(),
+          sums.data() + r * rows);
     }
   };
   const double seconds =
@@ -89,8 +89,8 @@ double MeasureFloatPeak(verify::ThreadPool& pool) {
   const std::vector<float> panel(kPeakRows * kPeakColumns, 0.5f);
   const std::vector<float> x(kPeakTokens * kPeakColumns, 0.5f);
   const size_t threads = pool.num_threads();
-  std::vector<std::vector<float>> y(threads,
-                                    std::vector<float>(kPeakRows * kPeakTokens));
+  std::vector<std::vector<float>> y(
+      threads, std::vector<float>(kPeakRows * kPeakTokens));
   const auto work = [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) {
       for (size_t round = 0; round < kPeakRounds; ++round) {
@@ -101,8 +101,9 @@ double MeasureFloatPeak(verify::ThreadPool& pool) {
   };
   const double seconds =
       BestSeconds([&] { pool.ParallelFor(threads, 1, std::ref(work)); });
-  return 2.0 * static_cast<double>(kPeakRows * kPeakTokens * kPeakColumns *
-                                   kPeakRounds * threads) /
+  return 2.0 *
+         static_cast<double>(kPeakRows * kPeakTokens * kPeakColumns *
+                             kPeakRounds * threads) /
          seconds;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What this machine can do at most, measured on the spot: a rate of the engine
 // says little without. Each takes a fraction of a second.
-// Tested by tests/inference/eval/machine_limits_test.cc.
+// Tested by tests/inference/eval/speed_test.cc.
 #pragma once
 
 #include "verify/base/result.h"

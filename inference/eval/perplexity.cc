@@ -56,8 +56,7 @@ PerplexityReport ReportOf(const Sums& sums, uint64_t num_chunks) {
   return report;
 }
 
-Result<void> CheckOptions(const PerplexityOptions& options,
-                          size_t num_tokens) {
+Result<void> CheckOptions(const PerplexityOptions& options, size_t num_tokens) {
   const uint64_t context = options.context_tokens;
   if (context < kMinContext || context > kMaxContext) {
     return Fail(ErrorCode::kInvalidArgument,

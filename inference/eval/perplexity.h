@@ -31,10 +31,10 @@ struct PerplexityReport {
 };
 
 // `tokens`: as Tokenizer::EncodePrompt gives them for the whole text; at least
-// two chunks of them, what is left after the last whole one is not used. `on_chunk`(done, total, so far) after
-// each chunk. Errors: kInvalidArgument (a context below 8 or beyond a million,
-// too short a text), kCorrupt (E-LOGITS: no finite probability), those of
-// Session.
+// two chunks of them, what is left after the last whole one is not used.
+// `on_chunk`(done, total, so far) after each chunk. Errors: kInvalidArgument (a
+// context below 8 or beyond a million, too short a text), kCorrupt (E-LOGITS:
+// no finite probability), those of Session.
 using ChunkCallback =
     std::function<void(uint64_t done, uint64_t total, double perplexity)>;
 verify::Result<PerplexityReport> MeasurePerplexity(

@@ -63,8 +63,7 @@ Result<SpeedReport> MeasureSpeed(const Model& model,
   const std::vector<TokenId> ids =
       SomeTokens(static_cast<size_t>(room), model.config().vocab_size);
   const std::span all(ids);
-  RETURN_IF_ERROR(
-      session.Append(all.first(kWarmUpTokens), nullptr, &cancel));
+  RETURN_IF_ERROR(session.Append(all.first(kWarmUpTokens), nullptr, &cancel));
   SpeedReport report;
   for (uint64_t repeat = 0; repeat < options.repeats; ++repeat) {
     if (options.prompt_tokens != 0) {

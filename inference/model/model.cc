@@ -56,8 +56,8 @@ uint64_t Model::weight_bytes() const { return impl_->weights.total_bytes; }
 TokenCost Model::token_cost() const {
   const ModelWeights& weights = impl_->weights;
   TokenCost cost;
-  const auto add = [&cost](const TensorView& view, uint64_t used,
-                           uint64_t of, bool in_prompt) {
+  const auto add = [&cost](const TensorView& view, uint64_t used, uint64_t of,
+                           bool in_prompt) {
     const uint64_t elements = uint64_t{view.rows} * view.cols * used / of;
     cost.bytes += uint64_t{view.rows} * view.cols * used / of /
                   verify::BlockElements(view.dtype) *
@@ -116,8 +116,7 @@ struct Session::Impl {
   }
 };
 
-Result<void> Session::Impl::CheckTokens(
-    std::span<const TokenId> tokens) const {
+Result<void> Session::Impl::CheckTokens(std::span<const TokenId> tokens) const {
   if (tokens.empty()) {
     return Fail(ErrorCode::kInvalidArgument, "no token to append");
   }
@@ -192,12 +191,10 @@ Result<void> Session::AppendScored(std::span<const TokenId> tokens,
                                     nullptr, cancel);
     for (size_t t = skipped; done && t < n;) {
       const size_t count = std::min(kScoredTokens, n - t);
-      done = transformer.Logits(t, count,
-                                std::span(logits).first(count * vocab_size),
-                                cancel);
+      done = transformer.Logits(
+          t, count, std::span(logits).first(count * vocab_size), cancel);
       for (size_t i = 0; done && i < count; ++i) {
-        sink(at + t + i,
-             std::span(logits).subspan(i * vocab_size, vocab_size));
+        sink(at + t + i, std::span(logits).subspan(i * vocab_size, vocab_size));
       }
       t += count;
     }

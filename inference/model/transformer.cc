@@ -59,9 +59,8 @@ verify::Result<void> Transformer::Logits(size_t first, size_t count,
   const size_t vocab_size = weights_.output.rows;
   CHECK(logits.size() == count * vocab_size);
   matmul_.set_cancel(cancel);
-  const MatMulJob job = {&weights_.output,
-                         normed_.data() + first * config_.dim, count,
-                         logits.data(), vocab_size};
+  const MatMulJob job = {&weights_.output, normed_.data() + first * config_.dim,
+                         count, logits.data(), vocab_size};
   const bool done = matmul_.Run({&job, 1}) && !matmul_.cancelled();
   auto result = done ? verify::Result<void>() : Stopped();
   matmul_.set_cancel(nullptr);
@@ -171,8 +170,7 @@ bool Transformer::RunAttention(size_t l, size_t first, size_t num_tokens,
   if (count == 0) return true;
   float* const attended = attended_.data() + first * q_dim;
   float* const branch = branch_.data() + first * config_.dim;
-  if (!attention_.Run(l, q, count, cache.position() + first, cache,
-                      attended)) {
+  if (!attention_.Run(l, q, count, cache.position() + first, cache, attended)) {
     return false;
   }
   const MatMulJob out = {&layer.out, attended, count, branch, config_.dim};

@@ -72,6 +72,16 @@ def test(box):
     run = expect(box.run("eval", "logits", gguf, "--prompt", "A", "--json"),
                  "eval", "stage")
     equal(len(run.result["summary"]["logits"]), 2048, "logits")
+    text = write(box.path("text.txt"), "The ocean is a body of water. " * 20)
+    run = expect(box.run("eval", "perplexity", gguf, "--file", text, "--ctx",
+                         "32", "--json"), "eval", "stage")
+    equal(run.result["summary"]["tokens"],
+          15 * run.result["summary"]["chunks"], "tokens foretold")
+    check(run.result["summary"]["perplexity"] > 1, "perplexity")
+    run = expect(box.run("bench", gguf, "--prompt", "24", "--gen", "4",
+                         "--repeat", "1", "--json"), "bench", "stage")
+    for name in ("pp_tokens_per_s", "tg_tokens_per_s", "peak_memory_bytes"):
+        check(run.result["summary"][name] > 0, name)
     expect(box.run("demo", "--output", box.path("d"), "--json"), "demo",
            "stage")
 

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/inference/model/double_forward.h"
+#include "tests/support/double_forward.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_random.h"
 #include "tests/support/tiny_model.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/inference/model/double_forward.h"
+#include "tests/support/double_forward.h"
 
 #include <algorithm>
 #include <cmath>
