@@ -74,7 +74,16 @@ class InspectCommand final : public Command {
     if (IsArchiveFile(source_)) {
       ASSIGN_OR_RETURN(const verify::ArchiveOptions options,
                        ArchiveOptionsOf(archive_));
-      return InspectArchive(source_, options, files_, context);
+      ASSIGN_OR_RETURN(CommandResult result,
+                       InspectArchive(source_, options, files_, context));
+      // Weights by themselves, if their table can be read in place.
+      result.summary["checkpoint"] = nullptr;
+      if (IsCompressedCheckpoint(source_)) {
+        ASSIGN_OR_RETURN(const CommandResult inside,
+                         InspectCheckpoint(source_, tensors_, context));
+        result.summary["checkpoint"] = inside.summary;
+      }
+      return result;
     }
     if (IsCheckpoint(source_)) {
       return InspectCheckpoint(source_, tensors_, context);

@@ -169,8 +169,7 @@ void NameTensors(ContentPlan& plan) {
       if (file.report.name != relative) continue;
       for (DamagedRange& range : file.damage) {
         for (const verify::TensorInfo* tensor :
-             tables->TensorsIn(static_cast<uint32_t>(i), range.begin,
-                               range.end - range.begin)) {
+             tables->TensorsIn({i, range.begin, range.end - range.begin})) {
           range.tensors.push_back(tensor->name);
         }
       }

@@ -9,10 +9,13 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "verify/base/file.h"
 #include "verify/base/text.h"
 #include "verify/checkpoint/checkpoint.h"
+#include "verify/checkpoint/compressed_weights.h"
+#include "verify/checkpoint/weight_files.h"
 #include "verify/structure/model_config.h"
 
 namespace cli {
@@ -41,8 +44,15 @@ Totals TotalsOf(const verify::Checkpoint& checkpoint) {
 }
 
 std::string NameOfFile(const verify::Checkpoint& checkpoint,
-                       const verify::TensorInfo& tensor) {
-  return fs::path(checkpoint.files()[tensor.file_index]).filename().string();
+                       const verify::FileRange& place) {
+  return fs::path(checkpoint.files()[place.file]).filename().string();
+}
+
+// How a tensor lies in more than one place; empty if it does not.
+std::string_view CutOf(const verify::TensorInfo& tensor,
+                       const std::vector<verify::FileRange>& places) {
+  if (tensor.sliced()) return tensor.sliced_dim == 0 ? "rows" : "columns";
+  return places.size() > 1 ? "bytes" : "";
 }
 
 Fields Describe(const verify::Checkpoint& checkpoint, const Totals& totals,
@@ -73,11 +83,23 @@ Fields Describe(const verify::Checkpoint& checkpoint, const Totals& totals,
   if (!list_tensors) return fields;
   fields["tensors"] = Fields::array();
   for (const verify::TensorInfo& tensor : checkpoint.tensors().tensors()) {
-    Fields one{
-        {"name", tensor.name},     {"dtype", verify::DTypeName(tensor.dtype)},
-        {"shape", tensor.shape},   {"file", NameOfFile(checkpoint, tensor)},
-        {"offset", tensor.offset}, {"bytes", tensor.size_bytes}};
+    const auto places = checkpoint.PlacesOf(tensor);
+    Fields one{{"name", tensor.name},
+               {"dtype", verify::DTypeName(tensor.dtype)},
+               {"shape", tensor.shape},
+               {"file", NameOfFile(checkpoint, places.front())},
+               {"offset", places.front().offset},
+               {"bytes", tensor.size_bytes}};
     if (!tensor.contiguous()) one["strides"] = tensor.strides;
+    if (const std::string_view cut = CutOf(tensor, places); !cut.empty()) {
+      one["cut"] = cut;
+      one["places"] = Fields::array();
+      for (const verify::FileRange& place : places) {
+        one["places"].push_back({{"file", NameOfFile(checkpoint, place)},
+                                 {"offset", place.offset},
+                                 {"bytes", place.size_bytes}});
+      }
+    }
     fields["tensors"].push_back(std::move(one));
   }
   return fields;
@@ -114,11 +136,16 @@ void Print(const verify::Checkpoint& checkpoint, const Totals& totals,
   }
   if (!list_tensors) return;
   for (const verify::TensorInfo& tensor : checkpoint.tensors().tensors()) {
+    const auto places = checkpoint.PlacesOf(tensor);
+    const std::string_view cut = CutOf(tensor, places);
     output.Print(fmt::format(
-        "{:<9} {:<22} {:>14} {:>12}  {}  {}", verify::DTypeName(tensor.dtype),
-        verify::ShapeText(tensor.shape), tensor.offset, tensor.size_bytes,
-        EscapeForTerminal(NameOfFile(checkpoint, tensor)),
-        EscapeForTerminal(tensor.name)));
+        "{:<9} {:<22} {:>14} {:>12}  {}  {}{}", verify::DTypeName(tensor.dtype),
+        verify::ShapeText(tensor.shape), places.front().offset,
+        tensor.size_bytes,
+        EscapeForTerminal(NameOfFile(checkpoint, places.front())),
+        EscapeForTerminal(tensor.name),
+        cut.empty() ? ""
+                    : fmt::format("  ({} in {} places)", cut, places.size())));
   }
 }
 
@@ -127,12 +154,22 @@ void Print(const verify::Checkpoint& checkpoint, const Totals& totals,
 bool IsCheckpoint(const std::string& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) return true;
+  // A piece says nothing by itself, and the whole need not be there.
+  const auto set = verify::WeightSetOf(path);
+  if (set && set->in_pieces()) return true;
   if (!fs::is_regular_file(path, ignored)) return false;
   if (path.ends_with(".safetensors.index.json")) return true;
   const auto file = verify::ReadOnlyFile::Open(path);
   if (!file) return false;
   const auto content = verify::SniffContent(*file);
   return content.has_value() && content->format.has_value();
+}
+
+bool IsCompressedCheckpoint(const std::string& path) {
+  const auto file = verify::ReadOnlyFile::Open(path);
+  if (!file) return false;
+  const auto inside = verify::LookIntoCompressed(*file);
+  return inside && inside->has_value() && (*inside)->seekable;
 }
 
 Result<CommandResult> InspectCheckpoint(const std::string& path,

@@ -14,6 +14,10 @@ namespace cli {
 // are those of weights that are read.
 bool IsCheckpoint(const std::string& path);
 
+// Whether it is a weights file in the seekable form of zstd, whose table can be
+// read where it lies.
+bool IsCompressedCheckpoint(const std::string& path);
+
 // Prints format, files, family, sizes and types; every tensor with dtype,
 // shape, file, offset and bytes if `list_tensors`.
 // Errors: those of opening.

@@ -193,11 +193,11 @@ Result<void> ScanWeights(const verify::Checkpoint& checkpoint,
              bad_crc->file_index, bad_crc->offset, bad_crc->size_bytes)) {
       tensors.push_back(tensor->name);
     }
-    const std::string text =
-        StrCat("\"", EscapeForTerminal(checkpoint.files()[bad_crc->file_index]),
-               "\": member \"", EscapeForTerminal(bad_crc->name),
-               "\" differs from the checksum that its own archive holds",
-               TensorList(tensors));
+    const std::string text = StrCat(
+        "\"", EscapeForTerminal(checkpoint.whole_file(bad_crc->file_index)),
+        "\": member \"", EscapeForTerminal(bad_crc->name),
+        "\" differs from the checksum that its own archive holds",
+        TensorList(tensors));
     EmitCheck(output, "numeric.crc", "numeric", "fail", path, text,
               {{"member", bad_crc->name}, {"offset", bad_crc->offset}});
     if (!outcome.error.has_value()) {

@@ -4,9 +4,13 @@
 // tests/inference/convert/convert_test.cc.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "inference/convert/gguf_writer.h"
+#include "inference/text/load_tokenizer.h"
+#include "verify/base/result.h"
+#include "verify/checkpoint/tokenizer_json.h"
 #include "verify/checkpoint/tokenizer_model.h"
 #include "verify/structure/model_config.h"
 
@@ -22,5 +26,23 @@ void AddModelMetadata(GgufHeader& header, const verify::ModelConfig& config,
 void AddTokenizerMetadata(GgufHeader& header,
                           const verify::TokenizerModel& tokenizer,
                           uint64_t vocab_size);
+
+// The same of a vocabulary of bytes, as the tokenizer "gpt2": a tokenizer.json
+// whose letters stand for bytes as it is, tekken.json with its bytes as letters
+// and a merge for every two tokens that together are one, those of the lowest
+// id first. What is read back from it gives the same ids. Nothing is added to
+// `header` if it fails. Errors, with the id E-TOKENIZER: kUnsupported (a rule
+// that the keys of GGUF cannot say: another way to cut or to normalise text,
+// tokens that are texts and not bytes, ...), kCorrupt (ids beyond vocab_size),
+// kLimit (too many merges).
+verify::Result<void> AddTokenizerMetadata(
+    GgufHeader& header, const verify::TokenVocabulary& vocabulary,
+    uint64_t vocab_size);
+
+// Whichever it is. Errors: those above, and for a SentencePiece model kCorrupt
+// (E-TOKENIZER: more pieces than vocab_size).
+verify::Result<void> AddTokenizerMetadata(GgufHeader& header,
+                                          const LoadedVocabulary& vocabulary,
+                                          uint64_t vocab_size);
 
 }  // namespace inference

@@ -243,8 +243,10 @@ Result<MergeTable> MakeMerges(const TokenVocabulary& vocabulary) {
     for (size_t i = 0; i < vocabulary.merges.size(); ++i) {
       const auto [left, right] = vocabulary.merges[i];
       if (special[vocabulary.merged[i]]) continue;
+      const uint32_t made = vocabulary.merged[i];
+      const auto place = static_cast<uint32_t>(i);
       merges.push_back(
-          {left, right, static_cast<uint32_t>(i), vocabulary.merged[i]});
+          {left, right, vocabulary.ranks_by_token ? made : place, made});
     }
   }
   return MergeTable(std::move(merges), vocabulary.max_id() + 1);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "inference/text/byte_letters.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -43,6 +44,25 @@ std::optional<std::string> BytesOfLetters(std::string_view text) {
     }
   }
   return bytes;
+}
+
+std::string LettersOfBytes(std::string_view bytes) {
+  std::string text;
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    char32_t code = byte;
+    if (!IsItself(byte)) {
+      const auto other = std::lower_bound(kOthers.begin(), kOthers.end(), byte);
+      code = kFirstOther + static_cast<char32_t>(other - kOthers.begin());
+    }
+    if (code < 0x80) {
+      text.push_back(static_cast<char>(code));
+    } else {  // below U+0800
+      text.push_back(static_cast<char>(0xc0 | (code >> 6)));
+      text.push_back(static_cast<char>(0x80 | (code & 0x3f)));
+    }
+  }
+  return text;
 }
 
 }  // namespace inference

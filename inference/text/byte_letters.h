@@ -15,4 +15,7 @@ namespace inference {
 // stands for none. Requires UTF-8.
 std::optional<std::string> BytesOfLetters(std::string_view text);
 
+// The letters that stand for these bytes: UTF-8, and never a space.
+std::string LettersOfBytes(std::string_view bytes);
+
 }  // namespace inference

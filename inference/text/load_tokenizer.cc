@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "inference/text/sentencepiece_form.h"
 #include "verify/base/file.h"
 #include "verify/base/json.h"
 #include "verify/base/text.h"
@@ -216,8 +217,23 @@ Result<Tokenizer> MakeTokenizer(const LoadedVocabulary& vocabulary) {
                              Quoted(vocabulary.path));
 }
 
-Result<TokenizerModel> LoadTokenizerModel(const Checkpoint& checkpoint) {
+Result<LoadedVocabulary> LoadVocabularyToConvert(const Checkpoint& checkpoint) {
   ASSIGN_OR_RETURN(LoadedVocabulary loaded, LoadVocabulary(checkpoint));
+  const auto* const tokens = std::get_if<TokenVocabulary>(&loaded.content);
+  if (tokens == nullptr || tokens->is_byte_level || tokens->is_tekken) {
+    return loaded;
+  }
+  auto model = SentencePieceFormOf(*tokens);
+  if (!model) {
+    return verify::WithContext(std::move(model).error(), Quoted(loaded.path));
+  }
+  loaded.content = std::move(model).value();
+  return loaded;
+}
+
+Result<TokenizerModel> LoadTokenizerModel(const Checkpoint& checkpoint) {
+  ASSIGN_OR_RETURN(LoadedVocabulary loaded,
+                   LoadVocabularyToConvert(checkpoint));
   if (loaded.sentencepiece() != nullptr) {
     return std::get<TokenizerModel>(std::move(loaded.content));
   }

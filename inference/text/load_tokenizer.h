@@ -46,7 +46,13 @@ verify::Result<LoadedVocabulary> LoadVocabularyFile(const std::string& path);
 // Errors: those of Tokenizer::Create, with the path in front.
 verify::Result<Tokenizer> MakeTokenizer(const LoadedVocabulary& vocabulary);
 
-// For conversion, which writes SentencePiece models alone: kUnsupported,
+// For conversion: as LoadVocabulary, but a tokenizer.json that was made from a
+// SentencePiece model comes as that model. Errors: also those of
+// SentencePieceFormOf.
+verify::Result<LoadedVocabulary> LoadVocabularyToConvert(
+    const verify::Checkpoint& checkpoint);
+
+// The same where nothing but a SentencePiece model will do: kUnsupported,
 // E-TOKENIZER, if the checkpoint's is of another kind.
 verify::Result<verify::TokenizerModel> LoadTokenizerModel(
     const verify::Checkpoint& checkpoint);

@@ -11,6 +11,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import ggufs  # noqa: E402
+import layouts  # noqa: E402
 import pickles  # noqa: E402
 import safetensors_files  # noqa: E402
 import sniffed  # noqa: E402
@@ -18,7 +19,7 @@ import texts  # noqa: E402
 import zips  # noqa: E402
 from case import around, config_json  # noqa: E402,F401
 
-MODULES = (pickles, zips, ggufs, safetensors_files, sniffed, texts)
+MODULES = (pickles, zips, ggufs, safetensors_files, sniffed, texts, layouts)
 
 
 def all_cases():
@@ -43,6 +44,8 @@ def good_models():
         "safetensors": (around(safetensors_files.build(),
                                safetensors_files.NAME), ""),
         "shards": (safetensors_files.hf(shards, index), ""),
+        "slices": (layouts.good_slices(), ""),
+        "pieces": (layouts.good_pieces(), ""),
     }
 
 

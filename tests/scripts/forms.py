@@ -4,12 +4,15 @@ bit, straight from the files, and the same GGUF; C5 what is missing, C6 mixed or
 contradicts itself is named."""
 import json
 import os
+import re
 import shutil
+import struct
 
 from checkpoints import (Release, hugging_face_config, with_half_order,
                          write_safetensors)
 from harness import DEMO, check, equal, main, read, write
-from weight_forms import Forms, gguf_by_expert, split_gguf, write_torch
+from weight_forms import (Forms, cut_bytes, fp8, gguf_by_expert, slices,
+                          split_gguf, write_torch)
 
 IDS = "1,5,300,77,1024,9,2000"
 
@@ -43,7 +46,83 @@ def written(box):
     out["GGUF in parts, the last"] = box.path("gguf-parts",
                                               "m-00003-of-00003.gguf")
     out["GGUF by expert"] = gguf_by_expert(gguf, box.path("by-expert.gguf"))
+    out["slices of two"] = forms.slices(box.path("slices"))
+    out["slices of four, the vocabulary shared out"] = forms.slices(
+        box.path("slices-4"), 4, 0)
+    out.update(in_pieces(box, release, forms, gguf))
     return out
+
+
+def in_pieces(box, release, forms, gguf):
+    """Files cut by their bytes: at whole pages, where nothing is copied, and
+    anywhere, also three times within one tensor."""
+    torch = os.path.join(DEMO, "consolidated.00.pth")
+    size = os.path.getsize(torch)
+    out = {}
+    out["torch in pieces"] = forms.pieces(
+        box.path("pth-split"), torch, lambda i: f"{os.path.basename(torch)}"
+        f"-split{i}", [size // 3, size // 3 + 5000, size // 3 + 9000,
+                       2 * size // 3 + 1])
+    out["torch in pieces of pages"] = forms.pieces(
+        box.path("pth-pages"), torch, lambda i: f"{os.path.basename(torch)}"
+        f"-split{i}", [size // 3 // 4096 * 4096, size // 2 // 4096 * 4096])
+    middle = os.path.getsize(gguf) // 2 + 1
+    out["GGUF in pieces"] = cut_bytes(
+        gguf, box.path("gguf-split"), ["m.gguf.part1of2", "m.gguf.part2of2"],
+        [middle])
+    packed = box.path("packed.gguf")
+    if not os.path.exists(packed):
+        box.run("convert", DEMO, packed, "--to", "q8_0")
+    cut_bytes(packed, box.path("packed-split"),
+              ["m.gguf-split-a", "m.gguf-split-b", "m.gguf-split-c"],
+              [os.path.getsize(packed) // 3 + 1,
+               2 * os.path.getsize(packed) // 3 + 2])
+    equal(logits(box, box.path("packed-split")), logits(box, packed),
+          "logits of packed blocks in pieces")
+    # Some files of a set whole, one in pieces.
+    folder = forms.torch_parts(box.path("one-in-pieces"))
+    part = os.path.join(folder, "consolidated.01.pth")
+    cut_bytes(part, folder, [f"consolidated.01.pth-split{i}" for i in (0, 1)],
+              [os.path.getsize(part) // 2 + 3])
+    os.unlink(part)
+    out["torch in parts, one in pieces"] = folder
+    sliced = forms.slices(box.path("slices-in-pieces"))
+    part = os.path.join(sliced, "consolidated.00.pth")
+    cut_bytes(part, sliced, [f"consolidated.00.pth-split{i}" for i in (0, 1)],
+              [os.path.getsize(part) // 2 + 1])
+    os.unlink(part)
+    out["slices, one in pieces"] = sliced
+    return out
+
+
+def told_truly(box, forms):
+    """inspect says where the numbers are, in slices and in pieces."""
+    summary = box.run("inspect", forms["slices of two"], "--tensors",
+                      "--json").document
+    equal([file["path"] for file in summary["files"]],
+          ["consolidated.00.pth", "consolidated.01.pth"], "files of slices")
+    tensors = {tensor["name"]: tensor for tensor in summary["tensors"]}
+    for name, cut in (("layers.0.attention.wq.weight", "rows"),
+                      ("layers.0.attention.wo.weight", "columns"),
+                      ("tok_embeddings.weight", "columns")):
+        tensor = tensors[name]
+        equal(tensor["cut"], cut, f"cut of {name}")
+        equal([place["file"] for place in tensor["places"]],
+              ["consolidated.00.pth", "consolidated.01.pth"], name)
+        equal(sum(place["bytes"] for place in tensor["places"]),
+              tensor["bytes"], name)
+    equal(tensors["layers.0.attention.wo.weight"]["shape"], [256, 256],
+          "shape of slices")
+    check("cut" not in tensors["norm.weight"], "a norm is not cut")
+    summary = box.run("inspect", forms["torch in pieces"], "--tensors",
+                      "--json").document
+    equal(len(summary["files"]), 5, "pieces")
+    across = [tensor for tensor in summary["tensors"]
+              if tensor.get("cut") == "bytes"]
+    check(across, "no tensor across a cut")
+    for tensor in across:
+        equal(sum(place["bytes"] for place in tensor["places"]),
+              tensor["bytes"], tensor["name"])
 
 
 def equal_everywhere(box, forms):
@@ -58,6 +137,124 @@ def equal_everywhere(box, forms):
         run = box.run("verify", path, "--json")
         check(run.result["summary"]["structure_checked"],
               f"{name}: not checked\n{run}")
+
+
+def in_fp8(box):
+    """Weights in fp8 with scales by block, by tensor and under Mistral's names
+    convert to what the same numbers in bf16 do; a bad scale is named."""
+    release = Release(DEMO)
+    half = with_half_order(release.tensors, release.params)
+    all_linear = r"\.(wq|wk|wv|wo|w1|w2|w3)\.weight$"
+    # With one scale for a tensor some may stay in bf16.
+    some_linear = r"^layers\.0\.attention" + all_linear
+
+    def model(tensors, side, suffix):
+        """As (fp8, the same in bf16), by Mistral's names."""
+        linear = re.compile(all_linear if side == 128 else some_linear)
+        packed, plain = {}, {}
+        for index, (name, tensor) in enumerate(tensors.items()):
+            if not linear.search(name):
+                packed[name] = plain[name] = tensor
+                continue
+            rows, columns = tensor[1]
+            grid = [[-8 - (index + 3 * r + c) % 3
+                     for c in range(-(-columns // side))]
+                    for r in range(-(-rows // side))]
+            packed[name], scale, plain[name] = fp8(tensor, side, grid)
+            if suffix is None:
+                name, scale = name[:-len("weight")] + "qscale_weight", (
+                    scale[0], [], scale[2])
+                packed[name.replace("_weight", "_act")] = scale
+            else:
+                name += suffix
+            packed[name] = scale
+        return packed, plain
+
+    for what, side, suffix, quantisation in (
+            ("by block", 128, "_scale_inv",
+             {"quant_method": "fp8", "fmt": "e4m3",
+              "weight_block_size": [128, 128]}),
+            ("by tensor", 4096, "_scale", {"quant_method": "fp8"})):
+        packed, plain = model(half, side, suffix)
+        folder = release.write_hugging_face(box.path("fp8-" + suffix), packed)
+        config = hugging_face_config(release.params)
+        config["quantization_config"] = quantisation
+        write(os.path.join(folder, "config.json"), json.dumps(config))
+        expected = release.write_hugging_face(box.path("bf16-" + suffix), plain)
+        same_gguf(box, folder, expected, f"fp8 with scales {what}")
+        for name, scale in packed.items():
+            if name.endswith("wo.weight" + suffix):
+                bad = scale[2][:-4] + struct.pack("<f", float("inf"))
+                wrong = {**packed, name: (scale[0], scale[1], bad)}
+                break
+        release.write_hugging_face(folder, wrong)
+        write(os.path.join(folder, "config.json"), json.dumps(config))
+        box.fails("convert", folder, box.path("x.gguf"), code=8, id="E-SCALE",
+                  says="o_proj.weight" + suffix)
+    packed, plain = model(release.tensors, 4096, None)
+    folder = release.write_consolidated(
+        box.path("fp8-mistral"), packed,
+        quantization={"qformat_weight": "fp8_e4m3", "qscheme_act": "TENSOR"})
+    expected = release.write_consolidated(box.path("bf16-mistral"), plain)
+    same_gguf(box, folder, expected, "fp8 under Mistral's names")
+
+
+def same_gguf(box, path, expected, what):
+    check(box.run("verify", path, "--json").result["summary"]
+          ["structure_checked"], f"{what}: not checked")
+    out = [box.path("same.gguf"), box.path("expected.gguf")]
+    box.run("convert", path, out[0])
+    box.run("convert", expected, out[1])
+    check(read(out[0]) == read(out[1]), f"{what}: another GGUF")
+    for name in out:
+        os.unlink(name)
+
+
+def refused_slices(box, release, forms):
+    # A norm that is not the same in each file.
+    folder = forms.slices(box.path("other-norm"))
+    parts = slices(release.tensors, 2, 1)
+    dtype, shape, data = parts[1]["norm.weight"]
+    parts[1]["norm.weight"] = (dtype, shape, data[:7] + b"?" + data[8:])
+    write_torch(os.path.join(folder, "consolidated.00.pth"), parts[0])
+    write_torch(os.path.join(folder, "consolidated.01.pth"), parts[1])
+    for verb in (("verify", folder), ("convert", folder, box.path("x.gguf"))):
+        box.fails(*verb, code=8, id="E-PARTS",
+                  says=("norm.weight", "consolidated.01.pth"))
+    # One file of four is missing: in the middle, and behind the last.
+    folder = forms.slices(box.path("slice-lacking"), 4)
+    os.unlink(os.path.join(folder, "consolidated.02.pth"))
+    box.fails("convert", folder, box.path("x.gguf"), code=3,
+              id="E-SHARD-MISSING", says="consolidated.02.pth")
+    os.unlink(os.path.join(folder, "consolidated.03.pth"))
+    box.fails("convert", folder, box.path("x.gguf"), code=8, id="E-PARTS",
+              says="slices")
+    # Slices of a model that params.json does not describe.
+    folder = forms.slices(box.path("slices-other"), 2, 0,
+                          {**release.params, "hidden_dim": 512})
+    box.fails("convert", folder, box.path("x.gguf"), code=8, id="E-STRUCTURE",
+              says="misshapen")
+
+
+def refused_pieces(box, forms):
+    torch = os.path.join(DEMO, "consolidated.00.pth")
+    size = os.path.getsize(torch)
+    folder = forms.pieces(box.path("piece-lacking"), torch,
+                          lambda i: f"consolidated.00.pth.part{i + 1}of3",
+                          [size // 3, size // 2])
+    os.unlink(os.path.join(folder, "consolidated.00.pth.part3of3"))
+    for verb in (("verify", folder), ("convert", folder, box.path("x.gguf"))):
+        box.fails(*verb, code=3, id="E-SHARD-MISSING",
+                  says="consolidated.00.pth.part3of3")
+    folder = forms.pieces(box.path("piece-uncounted"), torch,
+                          lambda i: f"consolidated.00.pth-split{i}",
+                          [size // 3, size // 2])
+    os.unlink(os.path.join(folder, "consolidated.00.pth-split2"))
+    box.fails("convert", folder, box.path("x.gguf"), code=8,
+              says="behind the last")
+    os.unlink(os.path.join(folder, "consolidated.00.pth-split0"))
+    box.fails("convert", folder, box.path("x.gguf"), code=3,
+              id="E-SHARD-MISSING", says="consolidated.00.pth-split0")
 
 
 def refused(box):
@@ -97,13 +294,16 @@ def refused(box):
     write_torch(os.path.join(folder, "consolidated.01.pth"), some)
     box.fails("convert", folder, box.path("x.gguf"), code=8, id="E-PARTS",
               says="no parts of one model")
+    # The same file twice is no run of two: its matrices would be twice as high.
     write_torch(os.path.join(folder, "consolidated.01.pth"), release.tensors)
     write_torch(os.path.join(folder, "consolidated.00.pth"), release.tensors)
-    box.fails("convert", folder, box.path("x.gguf"), code=9, id="E-PARTS",
-              says="tensor-parallel")
+    box.fails("convert", folder, box.path("x.gguf"), code=8, id="E-STRUCTURE",
+              says="misshapen")
     write_safetensors(os.path.join(folder, "consolidated.01.pth"), some)
     box.fails("convert", folder, box.path("x.gguf"), code=8, id="E-PARTS",
               says="is safetensors")
+    refused_slices(box, release, forms)
+    refused_pieces(box, forms)
     folder = forms.stacked(box.path("two-families"), 2)
     write_safetensors(os.path.join(folder, "consolidated.safetensors"),
                       release.tensors)
@@ -123,7 +323,10 @@ def refused(box):
 
 
 def test(box):
-    equal_everywhere(box, written(box))
+    forms = written(box)
+    told_truly(box, forms)
+    equal_everywhere(box, forms)
+    in_fp8(box)
     refused(box)
 
 

@@ -385,11 +385,31 @@ def tells(box, demo):
     contains(notes[0]["hint"], "lodestone unpack", "the next step")
     check(any(c["id"] == "structure.archive" and c["status"] == "pass"
               for c in run.of_type("check")), f"no check\n{run}")
-    # Weights within zstd are no weights yet; what to do is said.
-    packed = place.archive("w.zst", zstd(read(
-        os.path.join(demo, "consolidated.00.pth"))))
-    run = box.run("convert", packed, box.path("out.gguf"), code=8)
-    contains(run.stderr, "lodestone unpack", "hint of convert")
+    # Weights within zstd can be looked at, if any byte of them can be read, but
+    # not computed with; what to do is said.
+    weights = read(os.path.join(demo, "consolidated.00.pth"))
+    for packed in (place.archive("w.zst", zstd(weights)),
+                   place.archive("consolidated.00.pth.zst",
+                                 seekable(weights, 1 << 20))):
+        for verb in (("convert", packed, box.path("out.gguf")),
+                     ("chat", packed, "-p", "a")):
+            box.fails(*verb, code=9, id="E-COMPRESSED",
+                      says=("lodestone unpack", "compressed by zstd"))
+    # A folder that has nothing else.
+    box.fails("convert", os.path.dirname(packed), box.path("out.gguf"), code=9,
+              id="E-COMPRESSED", says="consolidated.00.pth.zst")
+    document = box.run("inspect", packed, "--tensors", "--json").document
+    plain = box.run("inspect", os.path.join(demo, "consolidated.00.pth"),
+                    "--tensors", "--json").document
+    for key in ("num_tensors", "elements", "dtypes", "tensor_bytes"):
+        equal(document["checkpoint"][key], plain[key], f"{key} in zstd")
+    equal([(t["name"], t["shape"], t["offset"])
+           for t in document["checkpoint"]["tensors"]],
+          [(t["name"], t["shape"], t["offset"]) for t in plain["tensors"]],
+          "tensors in zstd")
+    document = box.run("inspect", place.archive("x.zst", zstd(weights)),
+                       "--json").document
+    equal(document["checkpoint"], None, "no table without a seek table")
 
 
 def fetched(box, demo):

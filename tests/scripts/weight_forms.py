@@ -92,6 +92,106 @@ def shares(tensors, number):
     return out
 
 
+def cut_dim(name, embedding_dim):
+    """Along which dimension a tensor-parallel run cuts a matrix; None for what
+    each file has whole."""
+    if name.endswith(("norm.weight", ".gate.weight")):
+        return None
+    if name == "tok_embeddings.weight":
+        return embedding_dim
+    return 1 if name.endswith(("wo.weight", "w2.weight")) else 0
+
+
+def slice_of(tensor, dim, first, extent):
+    """Rows or columns [first, first + extent)."""
+    dtype, (rows, columns), data = tensor
+    size = _SIZES[dtype]
+    row_bytes = columns * size
+    if dim == 0:
+        return (dtype, [extent, columns],
+                data[first * row_bytes:(first + extent) * row_bytes])
+    return dtype, [rows, extent], b"".join(
+        data[r * row_bytes + first * size:
+             r * row_bytes + (first + extent) * size] for r in range(rows))
+
+
+def slices(tensors, number, embedding_dim):
+    """The tensors of each file of a run."""
+    out = [{} for _ in range(number)]
+    for name, tensor in tensors.items():
+        dim = cut_dim(name, embedding_dim)
+        for i, part in enumerate(out):
+            if dim is None:
+                part[name] = tensor
+                continue
+            extent = tensor[1][dim] // number
+            part[name] = slice_of(tensor, dim, i * extent, extent)
+    return out
+
+
+def cut_bytes(path, folder, names, bounds):
+    """A file as pieces: `bounds` are where the second and further begin."""
+    os.makedirs(folder, exist_ok=True)
+    data = read(path)
+    edges = [0, *bounds, len(data)]
+    for name, begin, end in zip(names, edges, edges[1:]):
+        write(os.path.join(folder, name), data[begin:end])
+    return os.path.join(folder, names[0])
+
+
+def to_e4m3(bits):
+    """The e4m3 code of a bf16 number, cut off towards zero; None if it is not
+    one that e4m3 holds."""
+    sign, exponent, mantissa = bits >> 15, (bits >> 7) & 0xFF, bits & 0x7F
+    exponent -= 127 - 7
+    if not 1 <= exponent <= 15:
+        return sign << 7
+    code = exponent << 3 | mantissa >> 4
+    return sign << 7 | min(code, 0x7E)
+
+
+def from_e4m3(code):
+    """The number as bf16 bits: exact."""
+    sign, exponent, mantissa = code >> 7, (code >> 3) & 15, code & 7
+    if exponent == 0:
+        assert mantissa == 0
+        return sign << 15
+    return sign << 15 | (exponent + 127 - 7) << 7 | mantissa << 4
+
+
+def fp8(tensor, side, exponents):
+    """A bf16 matrix as e4m3 with a scale of 2^exponent for each block of
+    `side` rows and columns (one list of exponents for each row of blocks), and
+    what its numbers then are in bf16, exactly: the same model twice."""
+    _, (rows, columns), data = tensor
+    numbers = struct.unpack(f"<{len(data) // 2}H", data)
+
+    def scaled(bits, by):
+        if bits & 0x7F80 == 0:
+            return bits & 0x8000
+        moved = ((bits >> 7) & 0xFF) + by
+        return bits & 0x807F | moved << 7 if 0 < moved < 255 else bits & 0x8000
+
+    known = {}
+    codes, plain = bytearray(), []
+    for r in range(rows):
+        for c in range(columns):
+            exponent = exponents[r // side][c // side]
+            key = numbers[r * columns + c], exponent
+            if key not in known:
+                code = to_e4m3(scaled(key[0], -exponent))
+                known[key] = code, scaled(from_e4m3(code), exponent)
+            code, bits = known[key]
+            codes.append(code)
+            plain.append(bits)
+    scales = struct.pack(
+        f"<{sum(map(len, exponents))}f",
+        *(2.0 ** exponent for row in exponents for exponent in row))
+    return (("F8_E4M3", [rows, columns], bytes(codes)),
+            ("F32", [len(exponents), len(exponents[0])], scales),
+            ("BF16", [rows, columns], struct.pack(f"<{len(plain)}H", *plain)))
+
+
 class Forms:
     """Folders with the model of a Release, one for each layout."""
 
@@ -121,6 +221,24 @@ class Forms:
     def torch_parts(self, folder, number=2):
         return self.consolidated_parts(
             folder, number, write_torch, lambda i: f"consolidated.{i:02}.pth")
+
+    def slices(self, folder, number=2, embedding_dim=1, params=None):
+        """Files of a tensor-parallel run, with the table of rotations that
+        Llama's first files repeat."""
+        self._folder(folder, params or self._release.params)
+        parts = slices(self._release.tensors, number, embedding_dim)
+        for i, part in enumerate(parts):
+            part["rope.freqs"] = ("F32", [16], bytes(range(64)))
+            write_torch(os.path.join(folder, f"consolidated.{i:02}.pth"), part)
+        return folder
+
+    def pieces(self, folder, source, name, bounds):
+        """A weights file in pieces beside the configuration; `name` gives the
+        name of piece i."""
+        self._folder(folder, self._release.params)
+        cut_bytes(source, folder,
+                  [name(i) for i in range(len(bounds) + 1)], bounds)
+        return folder
 
     def stacked(self, folder, number=8, params=None):
         """The first upload of Mixtral to Hugging Face."""

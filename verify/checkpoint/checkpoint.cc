@@ -7,11 +7,11 @@
 #include <utility>
 
 #include "verify/base/bytes.h"
+#include "verify/base/check.h"
 #include "verify/base/text.h"
-#include "verify/checkpoint/join_parts.h"
+#include "verify/checkpoint/compressed_weights.h"
 #include "verify/checkpoint/safetensors_index.h"
 #include "verify/checkpoint/torch_reader.h"
-#include "verify/checkpoint/weight_files.h"
 
 namespace verify {
 namespace {
@@ -58,10 +58,61 @@ Unexpected RefuseContent(const std::string& path,
   return Fail(ErrorCode::kCorrupt, message).Id("E-CONTENT");
 }
 
+// Numbers are used where they lie, and compressed ones lie nowhere.
+Unexpected RefuseCompressed(const std::string& path,
+                            const CompressedWeights& weights) {
+  return Fail(ErrorCode::kUnsupported,
+              StrCat("\"", EscapeForTerminal(path), "\" is ",
+                     weights.content.description,
+                     " compressed by zstd, which can be looked at but not "
+                     "computed with"))
+      .Id("E-COMPRESSED")
+      .Hint(StrCat(
+          "lodestone unpack ", EscapeForTerminal(path),
+          weights.size_bytes.has_value()
+              ? StrCat(" writes it out, ", FormatSize(*weights.size_bytes))
+              : std::string(" writes it out")));
+}
+
 Result<std::unique_ptr<ByteSource>> OpenOnDisk(const std::string& path) {
   ASSIGN_OR_RETURN(ReadOnlyFile file, ReadOnlyFile::Open(path));
   return std::unique_ptr<ByteSource>(
       std::make_unique<ReadOnlyFile>(std::move(file)));
+}
+
+struct Opened {
+  std::unique_ptr<ByteSource> source;
+  std::vector<uint64_t> begins;  // of each piece in the whole, and the end
+};
+
+Result<Opened> OpenWhole(const WeightSet& set, size_t index,
+                         const SourceOpener& open) {
+  const std::vector<std::string>& pieces = set.pieces[index];
+  if (pieces.empty()) {
+    ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> file, open(set.files[index]));
+    const uint64_t size = file->size();
+    return Opened{std::move(file), {0, size}};
+  }
+  std::vector<std::unique_ptr<ByteSource>> files;
+  for (const std::string& piece : pieces) {
+    ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> file, open(piece));
+    files.push_back(std::move(file));
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<JoinedSource> joined,
+                   JoinedSource::Create(set.files[index], std::move(files)));
+  std::vector<uint64_t> begins = joined->begins();
+  return Opened{std::move(joined), std::move(begins)};
+}
+
+// Names of pieces do not always say how many there are: that the last is
+// missing looks like damage.
+Error AboutPieces(Error error, const WeightSet& set, size_t index) {
+  const size_t count = set.pieces[index].size();
+  if (count > 0) {
+    error.hint += StrCat(error.hint.empty() ? "" : "; ", "read from ", count,
+                         " pieces; one may be missing behind the last");
+  }
+  return error;
 }
 
 // Each of the formats can hold nothing at all.
@@ -133,17 +184,23 @@ Result<Checkpoint> Checkpoint::Read(const std::string& path, ZipCheck check,
                                     const SourceOpener& open) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) {
-    if (error && error != std::errc::no_such_file_or_directory &&
-        error != std::errc::not_a_directory) {
-      return FailErrno("open", path, error.value());
-    }
+  const bool is_folder = fs::is_directory(status);
+  const auto does_not_exist = [&]() {
     return Fail(ErrorCode::kNotFound,
                 StrCat("\"", EscapeForTerminal(path), "\" does not exist"));
+  };
+  if (!fs::exists(status) && error &&
+      error != std::errc::no_such_file_or_directory &&
+      error != std::errc::not_a_directory) {
+    return FailErrno("open", path, error.value());
   }
-  const bool is_folder = fs::is_directory(status);
-  ASSIGN_OR_RETURN(const WeightSet set,
-                   is_folder ? ChooseWeightSet(path) : WeightSetOf(path));
+  auto found = is_folder ? ChooseWeightSet(path) : WeightSetOf(path);
+  // What is not there under its name may be there in pieces.
+  if (!fs::exists(status) &&
+      (found ? !found->in_pieces() : found.error().id != kShardMissing)) {
+    return does_not_exist();
+  }
+  ASSIGN_OR_RETURN(const WeightSet set, std::move(found));
   Checkpoint checkpoint;
   const fs::path parent = fs::path(path).parent_path();
   checkpoint.folder_ = is_folder        ? path
@@ -152,28 +209,43 @@ Result<Checkpoint> Checkpoint::Read(const std::string& path, ZipCheck check,
   if (set.is_index) {
     RETURN_IF_ERROR(checkpoint.ReadSharded(set.files.front(), open));
   } else if (set.files.size() == 1) {
-    RETURN_IF_ERROR(checkpoint.ReadFile(set.files.front(), check, open));
+    RETURN_IF_ERROR(checkpoint.ReadFile(set, check, open));
   } else {
-    RETURN_IF_ERROR(checkpoint.ReadParts(set.files, check, open));
+    RETURN_IF_ERROR(checkpoint.ReadParts(set, check, open));
   }
-  RETURN_IF_ERROR(NeedTensors(checkpoint.tensors_, checkpoint.paths_.front()));
+  RETURN_IF_ERROR(NeedTensors(checkpoint.tensors_, checkpoint.whole_file(0)));
   return checkpoint;
 }
 
-Result<Checkpoint::OneFile> Checkpoint::ReadOne(const std::string& path,
-                                                ZipCheck check,
+Result<Checkpoint::OneFile> Checkpoint::ReadOne(const WeightSet& set,
+                                                size_t index, ZipCheck check,
                                                 const SourceOpener& open) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> source, open(path));
-  const ByteSource& file = *source;
-  ASSIGN_OR_RETURN(const SniffedContent content, SniffContent(file));
-  if (!content.format.has_value()) return RefuseContent(path, content);
+  const std::string& path = set.files[index];
+  ASSIGN_OR_RETURN(Opened opened, OpenWhole(set, index, open));
+  ASSIGN_OR_RETURN(SniffedContent content, SniffContent(*opened.source));
+  if (!content.format.has_value()) {
+    auto inside = LookIntoCompressed(*opened.source);
+    if (!inside || !inside->has_value()) return RefuseContent(path, content);
+    // Tables alone are read through the frames that hold them.
+    if (check == ZipCheck::kAll || !(*inside)->seekable) {
+      return RefuseCompressed(path, **inside);
+    }
+    content = (*inside)->content;
+    ASSIGN_OR_RETURN(opened.source,
+                     OpenSeekableContent(std::move(opened.source)));
+    opened.begins = {0, opened.source->size()};
+  }
+  const ByteSource& file = *opened.source;
   OneFile one;
   one.format = *content.format;
-  one.size = file.size();
+  one.begins = opened.begins;
+  const auto refuse = [&](Error error) {
+    return WithPath(AboutPieces(std::move(error), set, index), path);
+  };
   switch (one.format) {
     case CheckpointFormat::kTorch: {
       auto torch = ReadTorch(file, check);
-      if (!torch) return WithPath(std::move(torch).error(), path);
+      if (!torch) return refuse(std::move(torch).error());
       one.tensors = std::move(torch->tensors);
       for (const ZipEntry& record : torch->records) {
         one.crcs.push_back(
@@ -183,13 +255,13 @@ Result<Checkpoint::OneFile> Checkpoint::ReadOne(const std::string& path,
     }
     case CheckpointFormat::kSafetensors: {
       auto read = ReadSafetensors(file);
-      if (!read) return WithPath(std::move(read).error(), path);
+      if (!read) return refuse(std::move(read).error());
       one.tensors = std::move(read->tensors);
       return one;
     }
     case CheckpointFormat::kGguf: {
       auto gguf = ReadGguf(file);
-      if (!gguf) return WithPath(std::move(gguf).error(), path);
+      if (!gguf) return refuse(std::move(gguf).error());
       one.tensors = std::move(gguf->tensors);
       one.gguf = std::make_unique<GgufFile>(std::move(gguf).value());
       return one;
@@ -198,34 +270,43 @@ Result<Checkpoint::OneFile> Checkpoint::ReadOne(const std::string& path,
   return Fail(ErrorCode::kInternal, "a format without a reader");
 }
 
-Result<void> Checkpoint::ReadFile(const std::string& path, ZipCheck check,
+void Checkpoint::AddFile(const WeightSet& set, size_t index,
+                         std::vector<uint64_t> begins) {
+  whole_.push_back({set.files[index], paths_.size(), std::move(begins)});
+  const std::vector<std::string>& pieces = set.pieces[index];
+  paths_.insert(paths_.end(), pieces.begin(), pieces.end());
+  if (pieces.empty()) paths_.push_back(set.files[index]);
+}
+
+Result<void> Checkpoint::ReadFile(const WeightSet& set, ZipCheck check,
                                   const SourceOpener& open) {
-  ASSIGN_OR_RETURN(OneFile one, ReadOne(path, check, open));
+  ASSIGN_OR_RETURN(OneFile one, ReadOne(set, 0, check, open));
   if (one.gguf != nullptr) {
-    RETURN_IF_ERROR(CheckSplit(*one.gguf, path, 0, 1));
+    RETURN_IF_ERROR(CheckSplit(*one.gguf, set.files.front(), 0, 1));
     one.gguf->tensors = one.tensors;
   }
   format_ = one.format;
-  paths_ = {path};
+  AddFile(set, 0, std::move(one.begins));
   tensors_ = std::move(one.tensors);
   gguf_ = std::move(one.gguf);
   stored_crcs_ = std::move(one.crcs);
   return {};
 }
 
-Result<void> Checkpoint::ReadParts(const std::vector<std::string>& paths,
-                                   ZipCheck check, const SourceOpener& open) {
+Result<void> Checkpoint::ReadParts(const WeightSet& set, ZipCheck check,
+                                   const SourceOpener& open) {
   std::vector<PartTable> parts;
-  for (size_t i = 0; i < paths.size(); ++i) {
-    ASSIGN_OR_RETURN(OneFile one, ReadOne(paths[i], check, open));
+  for (size_t i = 0; i < set.files.size(); ++i) {
+    const std::string& path = set.files[i];
+    ASSIGN_OR_RETURN(OneFile one, ReadOne(set, i, check, open));
     if (i == 0) {
       format_ = one.format;
       gguf_ = std::move(one.gguf);
     } else if (one.format != format_) {
       return Fail(ErrorCode::kCorrupt,
-                  StrCat("\"", EscapeForTerminal(paths[i]), "\" is ",
+                  StrCat("\"", EscapeForTerminal(path), "\" is ",
                          CheckpointFormatName(one.format), ", \"",
-                         EscapeForTerminal(paths[0]), "\" is ",
+                         EscapeForTerminal(set.files[0]), "\" is ",
                          CheckpointFormatName(format_),
                          ": no parts of one model"))
           .Id("E-PARTS")
@@ -233,21 +314,24 @@ Result<void> Checkpoint::ReadParts(const std::vector<std::string>& paths,
     }
     if (format_ == CheckpointFormat::kGguf) {
       RETURN_IF_ERROR(
-          CheckSplit(i == 0 ? *gguf_ : *one.gguf, paths[i], i, paths.size()));
+          CheckSplit(i == 0 ? *gguf_ : *one.gguf, path, i, set.files.size()));
     }
     for (StoredCrc& crc : one.crcs) {
       crc.file_index = static_cast<uint32_t>(i);
       stored_crcs_.push_back(std::move(crc));
     }
-    parts.push_back({paths[i], std::move(one.tensors), one.size});
+    parts.push_back({path, std::move(one.tensors), one.begins.back()});
+    AddFile(set, i, std::move(one.begins));
   }
-  ASSIGN_OR_RETURN(tensors_, JoinParts(parts));
-  paths_ = paths;
+  ASSIGN_OR_RETURN(JoinedParts joined, JoinParts(parts));
+  tensors_ = std::move(joined.tensors);
+  copies_ = std::move(joined.copies);
   if (gguf_ == nullptr) return {};
   const auto total = gguf_->Unsigned("split.tensors.count");
   if (total.has_value() && *total != tensors_.size()) {
-    return RefuseSplit(paths[0], StrCat("split.tensors.count is ", *total,
-                                        ", the parts hold ", tensors_.size()));
+    return RefuseSplit(set.files[0],
+                       StrCat("split.tensors.count is ", *total,
+                              ", the parts hold ", tensors_.size()));
   }
   gguf_->tensors = tensors_;
   return {};
@@ -286,54 +370,12 @@ Result<void> Checkpoint::ReadSharded(const std::string& index_path,
     if (!shard) return WithPath(std::move(shard).error(), path);
     shards.push_back(std::move(shard).value());
     sizes.push_back((*file)->size());
-    paths_.push_back(path);
+    AddFile({{path}, false, {{}}}, 0, {0, sizes.back()});
   }
   auto joined = JoinShards(*index, shards, sizes);
   if (!joined) return WithPath(std::move(joined).error(), index_path);
   tensors_ = std::move(joined).value();
   return {};
-}
-
-Result<void> Checkpoint::Map() {
-  for (const std::string& path : paths_) {
-    ASSIGN_OR_RETURN(MappedFile map, MappedFile::Open(path));
-    maps_.push_back(std::move(map));
-  }
-  // The table was read through another descriptor: a file that was replaced
-  // by a shorter one in between must not be read past its end.
-  for (const TensorInfo& tensor : tensors_.tensors()) {
-    const uint64_t size = maps_[tensor.file_index].size();
-    if (tensor.offset > size || tensor.size_bytes > size - tensor.offset) {
-      return Fail(ErrorCode::kCorrupt,
-                  StrCat("\"", EscapeForTerminal(paths_[tensor.file_index]),
-                         "\" changed while it was opened"));
-    }
-  }
-  return {};
-}
-
-ByteSpan Checkpoint::Bytes(const TensorInfo& tensor) const {
-  CHECK(tensor.file_index < maps_.size());
-  const ByteSpan bytes = maps_[tensor.file_index].bytes();
-  CHECK(tensor.offset <= bytes.size() &&
-        tensor.size_bytes <= bytes.size() - tensor.offset);
-  return bytes.subspan(static_cast<size_t>(tensor.offset),
-                       static_cast<size_t>(tensor.size_bytes));
-}
-
-std::vector<const TensorInfo*> Checkpoint::TensorsIn(
-    uint32_t file_index, uint64_t offset, uint64_t size_bytes) const {
-  std::vector<const TensorInfo*> found;
-  for (const TensorInfo& tensor : tensors_.tensors()) {
-    if (tensor.file_index != file_index) continue;
-    const bool ends_before = tensor.offset + tensor.size_bytes <= offset;
-    const bool begins_after =
-        tensor.offset >= offset && tensor.offset - offset >= size_bytes;
-    if (!ends_before && !begins_after && tensor.size_bytes != 0) {
-      found.push_back(&tensor);
-    }
-  }
-  return found;
 }
 
 }  // namespace verify

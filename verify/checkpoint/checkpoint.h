@@ -5,18 +5,23 @@
 // Tested by tests/verify/checkpoint/checkpoint_test.cc.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "verify/base/file.h"
+#include "verify/base/joined_file.h"
 #include "verify/base/result.h"
 #include "verify/checkpoint/gguf_reader.h"
+#include "verify/checkpoint/join_parts.h"
 #include "verify/checkpoint/tensor_table.h"
+#include "verify/checkpoint/weight_files.h"
 #include "verify/container/zip_reader.h"
 
 namespace verify {
@@ -47,6 +52,15 @@ struct StoredCrc {
   uint32_t crc32 = 0;
 };
 
+// A stretch of one of Checkpoint::files().
+struct FileRange {
+  size_t file = 0;
+  uint64_t offset = 0;
+  uint64_t size_bytes = 0;
+
+  bool operator==(const FileRange&) const = default;
+};
+
 // How a file is opened by its path; for files of which only parts are here.
 using SourceOpener =
     std::function<Result<std::unique_ptr<ByteSource>>(const std::string&)>;
@@ -58,9 +72,11 @@ class Checkpoint {
   // `path`: a weights file, with all files of its set (weight_files.h), or a
   // folder that holds exactly one set:
   //   consolidated.00.pth | consolidated.NN.pt(h), each with tensors of its own
-  //   | consolidated.safetensors | consolidated-N-of-N.safetensors |
-  //   model.safetensors.index.json + shards | model.safetensors | *.gguf |
-  //   *-N-of-N.gguf
+  //   or all with slices of the same ones | consolidated.safetensors |
+  //   consolidated-N-of-N.safetensors | model.safetensors.index.json + shards |
+  //   model.safetensors | *.gguf | *-N-of-N.gguf
+  // Each of the files but the index may be in pieces. Compressed ones (.zst)
+  // are kUnsupported, E-COMPRESSED.
   // Errors: those of weight_files.h and JoinParts; kNotFound, kIo, kCorrupt
   // (ids E-HTML, E-LFS-POINTER, E-EMPTY, E-CONTENT for a file that is no
   // weights at all, else those of its reader), kUnsupported, kLimit.
@@ -70,7 +86,9 @@ class Checkpoint {
   // saying what a damaged file has lost. Damage outside of the parts that hold
   // the table is passed over (in a torch.save archive: outside of directory
   // and pickle). Bytes() must not be called. If a folder cannot be opened
-  // because of one bad shard, the others can, by their paths.
+  // because of one bad shard, the others can, by their paths. Of files that
+  // are compressed in the seekable form of zstd the tables are read, too, with
+  // places in what comes out.
   static Result<Checkpoint> OpenTables(const std::string& path);
   // Weight files are opened by `open`, whose errors come through as they are.
   // The index of shards and the folder are read as they stand on disk.
@@ -79,21 +97,42 @@ class Checkpoint {
 
   CheckpointFormat format() const { return format_; }
   const TensorTable& tensors() const { return tensors_; }
-  // Paths of the weight files; TensorInfo::file_index points into it.
+  // Paths of the weight files as they stand on disk, the pieces of a file that
+  // was cut one by one.
   const std::vector<std::string>& files() const { return paths_; }
+  // Whole files, pieces put together: TensorInfo::file_index and
+  // StoredCrc::file_index, and offsets with them, are of these.
+  size_t num_whole_files() const { return whole_.size(); }
+  // The path of one: of a file in pieces the name that they share.
+  const std::string& whole_file(uint32_t file_index) const {
+    return whole_[file_index].path;
+  }
   // Folder that holds the weights (where params.json and the tokenizer are).
   const std::string& folder() const { return folder_; }
   // Header and metadata if this is GGUF, else null.
   const GgufFile* gguf() const { return gguf_.get(); }
 
-  // The mapped bytes of a tensor of this checkpoint. Requires Open().
+  // The mapped bytes of a tensor of this checkpoint that is not in slices.
+  // Requires Open().
   ByteSpan Bytes(const TensorInfo& tensor) const;
+  ByteSpan Bytes(const TensorSlice& place) const;
+  // The same of any tensor: one span, or one for each slice.
+  std::vector<ByteSpan> Slices(const TensorInfo& tensor) const;
+  // Rows [first, first + count) of a tensor in slices, side by side, to the
+  // front of `out`, which must have room for them. Requires Open().
+  void CopyRows(const TensorInfo& tensor, uint64_t first, uint64_t count,
+                std::span<std::byte> out) const;
 
-  // The tensors that have a byte in the given range of a file, in the order of
-  // the table; none if it holds only headers or padding. Valid while this
-  // object lives. Looks at every tensor.
+  // Where the bytes of a tensor lie on disk, in order, slice by slice.
+  std::vector<FileRange> PlacesOf(const TensorInfo& tensor) const;
+
+  // The tensors that have a byte in the given range of a whole file, in the
+  // order of the table; none if it holds only headers or padding. Valid while
+  // this object lives. Looks at every tensor.
   std::vector<const TensorInfo*> TensorsIn(uint32_t file_index, uint64_t offset,
                                            uint64_t size_bytes) const;
+  // The same by a file as it stands on disk, an index into files().
+  std::vector<const TensorInfo*> TensorsIn(const FileRange& range) const;
 
   // What the files say of their own data (torch.save archives only).
   const std::vector<StoredCrc>& stored_crcs() const { return stored_crcs_; }
@@ -101,28 +140,39 @@ class Checkpoint {
  private:
   static Result<Checkpoint> Read(const std::string& path, ZipCheck check,
                                  const SourceOpener& open);
+  // One file, and where its pieces are.
+  struct WholeFile {
+    std::string path;
+    size_t first = 0;              // of its pieces in paths_
+    std::vector<uint64_t> begins;  // of each piece in the whole, and the end
+  };
   struct OneFile {
     CheckpointFormat format = CheckpointFormat::kTorch;
-    uint64_t size = 0;
+    std::vector<uint64_t> begins;
     TensorTable tensors;
     std::unique_ptr<GgufFile> gguf;  // without its table
     std::vector<StoredCrc> crcs;
   };
-  static Result<OneFile> ReadOne(const std::string& path, ZipCheck check,
-                                 const SourceOpener& open);
-  Result<void> ReadFile(const std::string& path, ZipCheck check,
+  static Result<OneFile> ReadOne(const WeightSet& set, size_t index,
+                                 ZipCheck check, const SourceOpener& open);
+  void AddFile(const WeightSet& set, size_t index,
+               std::vector<uint64_t> begins);
+  Result<void> ReadFile(const WeightSet& set, ZipCheck check,
                         const SourceOpener& open);
-  Result<void> ReadParts(const std::vector<std::string>& paths, ZipCheck check,
+  Result<void> ReadParts(const WeightSet& set, ZipCheck check,
                          const SourceOpener& open);
   Result<void> ReadSharded(const std::string& index_path,
                            const SourceOpener& open);
   Result<void> Map();
+  Result<void> CompareCopies() const;
 
   CheckpointFormat format_ = CheckpointFormat::kTorch;
   std::string folder_;
   std::vector<std::string> paths_;
-  std::vector<MappedFile> maps_;
+  std::vector<WholeFile> whole_;
+  std::vector<JoinedMap> maps_;  // of each whole file
   TensorTable tensors_;
+  std::vector<TensorCopies> copies_;
   std::unique_ptr<GgufFile> gguf_;
   std::vector<StoredCrc> stored_crcs_;
 };

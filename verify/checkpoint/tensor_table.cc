@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "verify/base/bytes.h"
+#include "verify/base/check.h"
 #include "verify/base/text.h"
 
 namespace verify {
@@ -56,6 +57,11 @@ std::optional<uint64_t> SpanBytes(const TensorInfo& tensor) {
 
 }  // namespace
 
+std::vector<TensorSlice> PlacesIn(const TensorInfo& tensor) {
+  if (tensor.sliced()) return tensor.slices;
+  return {{tensor.file_index, tensor.offset, tensor.size_bytes}};
+}
+
 std::optional<uint64_t> NumElements(const std::vector<uint64_t>& shape) {
   // A zero dimension makes the product zero whatever the others are: looked
   // for first, so that it can never hide an overflow from a later guard.
@@ -80,7 +86,8 @@ std::string ShapeText(const std::vector<uint64_t>& shape) {
   return text + "]";
 }
 
-Result<void> TensorTable::Add(TensorInfo tensor, uint64_t file_size) {
+// All but the place.
+Result<void> TensorTable::CheckShape(const TensorInfo& tensor) const {
   if (tensors_.size() >= kMaxTensors) {
     return Fail(ErrorCode::kLimit, StrCat("more than ", kMaxTensors,
                                           " tensors in one checkpoint"));
@@ -115,17 +122,32 @@ Result<void> TensorTable::Add(TensorInfo tensor, uint64_t file_size) {
                                  DTypeName(tensor.dtype), " ",
                                  ShapeText(tensor.shape), " takes ", *span));
   }
+  return {};
+}
+
+Result<void> TensorTable::Put(TensorInfo tensor) {
+  if (!by_name_.emplace(tensor.name, tensors_.size()).second) {
+    return Refuse(tensor, "the name stands twice");
+  }
+  tensors_.push_back(std::move(tensor));
+  return {};
+}
+
+Result<void> TensorTable::Add(TensorInfo tensor, uint64_t file_size) {
+  RETURN_IF_ERROR(CheckShape(tensor));
   const auto end = CheckedAdd(tensor.offset, tensor.size_bytes);
   if (!end.has_value() || *end > file_size) {
     return Refuse(tensor,
                   StrCat(tensor.size_bytes, " bytes from byte ", tensor.offset,
                          " on, but the file has ", file_size));
   }
-  if (!by_name_.emplace(tensor.name, tensors_.size()).second) {
-    return Refuse(tensor, "the name stands twice");
-  }
-  tensors_.push_back(std::move(tensor));
-  return {};
+  return Put(std::move(tensor));
+}
+
+Result<void> TensorTable::AddSliced(TensorInfo tensor) {
+  CHECK(tensor.sliced());
+  RETURN_IF_ERROR(CheckShape(tensor));
+  return Put(std::move(tensor));
 }
 
 const TensorInfo* TensorTable::Find(std::string_view name) const {

@@ -5,7 +5,9 @@
 // Tested by tests/verify/checkpoint/tensor_table_test.cc.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -20,6 +22,13 @@ inline constexpr uint64_t kMaxTensors = 1'000'000;
 inline constexpr size_t kMaxTensorNameBytes = 4096;
 inline constexpr size_t kMaxTensorDims = 8;
 
+// Where a slice of a tensor lies; see TensorInfo::slices.
+struct TensorSlice {
+  uint32_t file_index = 0;
+  uint64_t offset = 0;
+  uint64_t size_bytes = 0;
+};
+
 struct TensorInfo {
   std::string name;
   DType dtype = DType::kF32;
@@ -27,12 +36,22 @@ struct TensorInfo {
   std::vector<uint64_t> shape;
   // Elements to skip per dimension; empty means contiguous (row-major).
   std::vector<uint64_t> strides;
-  uint32_t file_index = 0;   // into the owner's list of files
-  uint64_t offset = 0;       // of the first element, from the file's start
-  uint64_t size_bytes = 0;   // from `offset` to the end of the last element
+  uint32_t file_index = 0;  // into the owner's list of files
+  uint64_t offset = 0;      // of the first element, from the file's start
+  uint64_t size_bytes = 0;  // from `offset` to the end of the last element
+  // Not empty: a matrix that a tensor-parallel run cut into slices of equal
+  // shape, each row-major, which stand below each other (sliced_dim 0) or side
+  // by side (1) in this order. `file_index` and `offset` are then those of the
+  // first, `size_bytes` is that of all.
+  std::vector<TensorSlice> slices;
+  size_t sliced_dim = 0;
 
   bool contiguous() const { return strides.empty(); }
+  bool sliced() const { return !slices.empty(); }
 };
+
+// Where a tensor lies: one place, or that of each slice.
+std::vector<TensorSlice> PlacesIn(const TensorInfo& tensor);
 
 // Product of the dimensions (1 for a scalar); nothing on overflow.
 std::optional<uint64_t> NumElements(const std::vector<uint64_t>& shape);
@@ -48,6 +67,10 @@ class TensorTable {
   // and shape, range past `file_size`).
   Result<void> Add(TensorInfo tensor, uint64_t file_size);
 
+  // A tensor in slices, each of which stands in a table that was checked.
+  // Requires sliced(). Errors: as Add.
+  Result<void> AddSliced(TensorInfo tensor);
+
   // Null if there is none. Valid while the table lives unchanged.
   const TensorInfo* Find(std::string_view name) const;
 
@@ -55,6 +78,9 @@ class TensorTable {
   size_t size() const { return tensors_.size(); }
 
  private:
+  Result<void> CheckShape(const TensorInfo& tensor) const;
+  Result<void> Put(TensorInfo tensor);
+
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string, size_t> by_name_;
 };

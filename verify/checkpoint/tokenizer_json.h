@@ -70,6 +70,10 @@ struct TokenVocabulary {
   // of the lowest id first.
   std::vector<std::pair<uint32_t, uint32_t>> merges;
   std::vector<uint32_t> merged;
+  // Of merges that make the same token that which stands leftmost in a text
+  // comes first, wherever they stand in the list, and of others that of the
+  // lowest id: the order of tekken.json in a list.
+  bool ranks_by_token = false;
   std::optional<uint32_t> unknown_id;
   bool fuse_unknown = false;  // one unknown token for several in a row
   bool byte_fallback = false;

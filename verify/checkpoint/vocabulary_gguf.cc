@@ -2,6 +2,7 @@
 // A byte-level vocabulary from the metadata of a GGUF file. Which pattern and
 // rules each "tokenizer.ggml.pre" stands for: ggml-org/llama.cpp,
 // src/llama-vocab.cpp.
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <string>
@@ -142,6 +143,10 @@ Result<TokenVocabulary> TokenVocabularyFromGguf(const GgufFile& gguf) {
       vocabulary.end_id,
       SpecialId(gguf, "tokenizer.ggml.eos_token_id", tokens->size()));
   RETURN_IF_ERROR(builder.Finish(vocabulary));
+  // Converters list all pairs that make a token, token by token.
+  vocabulary.ranks_by_token =
+      pre.pattern == SplitPattern::kTekken &&
+      std::is_sorted(vocabulary.merged.begin(), vocabulary.merged.end());
   return vocabulary;
 }
 

@@ -27,20 +27,33 @@ inline constexpr std::string_view kShardMissing = "E-SHARD-MISSING";
 //   consolidated-NNNNN-of-NNNNN.safetensors            from 00001
 //   STEM-NNNNN-of-NNNNN.gguf                           from 00001
 // A single file stands for itself; shards with an index for the index alone.
+//
+// A file may have been cut into pieces by its bytes, whatever it holds. Pieces
+// have the name of the whole and one of these behind it:
+//   -splitN (from 0), -split-a or -split-aa (in order of the alphabet),
+//   .partNofN (from 1)
 struct WeightSet {
   std::vector<std::string> files;
   bool is_index = false;
+  // The paths of the pieces of each file; none of a file that is whole. A file
+  // in pieces need not be there under its own name.
+  std::vector<std::vector<std::string>> pieces;
+
+  // Whether a file is in pieces.
+  bool in_pieces() const;
 };
 
 // The sets of a folder, by the name of their first file. A file that is missing
 // in a set is not looked for. Errors: kNotFound, kIo, kLimit (too many files).
 Result<std::vector<WeightSet>> ListWeightSets(const std::string& folder);
 
-// The one set that a folder holds, complete. Errors: those above; kNotFound
+// The one set that a folder holds, complete; if there is none, a file that is
+// compressed weights by its name (NAME.zst). Errors: those above; kNotFound
 // (no weights; kShardMissing), kInvalidArgument (more than one).
 Result<WeightSet> ChooseWeightSet(const std::string& folder);
 
-// The set that a file is of by its name, complete. Errors: as above.
+// The set that a file is of by its name, complete; `path` may be a piece, or
+// the name of a whole of which only pieces are there. Errors: as above.
 Result<WeightSet> WeightSetOf(const std::string& path);
 
 }  // namespace verify

@@ -12,6 +12,7 @@
 #include "verify/base/text.h"
 #include "verify/structure/config_check.h"
 #include "verify/structure/family_config.h"
+#include "verify/structure/fp8_scale.h"
 #include "verify/structure/json_fields.h"
 #include "verify/structure/model_config.h"
 
@@ -112,6 +113,9 @@ Result<void> CheckUnknownParams(const Json& json) {
     bool known = false;
     for (const std::string_view name : kParamsKnown) known |= key == name;
     if (known || value.is_null() || value == Json(false)) continue;
+    if (key == "quantization" && value.is_object() && IsFp8Params(value)) {
+      continue;
+    }
     // Features come as objects: moe, lora, yarn, vision_encoder, quantization.
     bool telling = value.is_object();
     for (const std::string_view part : kTellingParts) {
@@ -147,6 +151,26 @@ Result<void> ReadMoe(const Json& moe, ModelConfig& config) {
     if (!neutral) return NotImplemented(StrCat("moe.", key), value);
   }
   return {};
+}
+
+// Llama's files give the width of the feed-forward block by what it was rounded
+// to (meta-llama/llama, llama/model.py, FeedForward): two thirds of 4 dim,
+// times a factor, up to a multiple.
+Result<uint64_t> LlamaWidth(const Json& json, uint64_t dim) {
+  ASSIGN_OR_RETURN(const uint64_t multiple,
+                   RequiredUnsigned(json, "multiple_of"));
+  ASSIGN_OR_RETURN(const auto factor,
+                   OptionalNumber(json, "ffn_dim_multiplier"));
+  if (multiple == 0 || multiple > kMaxModelDim || dim > kMaxModelDim ||
+      !(factor.value_or(1) > 0 && factor.value_or(1) <= 64)) {
+    return ConfigError(ErrorCode::kCorrupt,
+                       "\"multiple_of\", \"ffn_dim_multiplier\" or \"dim\" is "
+                       "out of range");
+  }
+  const uint64_t plain = 2 * (4 * dim) / 3;
+  const auto scaled =
+      static_cast<uint64_t>(static_cast<double>(plain) * factor.value_or(1));
+  return (scaled + multiple - 1) / multiple * multiple;
 }
 
 Result<uint64_t> MistralVocabulary(const Json& json,
@@ -280,14 +304,18 @@ Result<ModelConfig> ConfigFromParamsJson(
   config.num_kv_heads = kv_heads.value_or(config.num_heads);
   ASSIGN_OR_RETURN(config.head_dim,
                    HeadDim(json, kParamsKeys, config.dim, config.num_heads));
-  ASSIGN_OR_RETURN(config.ff_dim, RequiredUnsigned(json, "hidden_dim"));
+  const bool of_llama = Given(json, "hidden_dim") == nullptr &&
+                        Given(json, "multiple_of") != nullptr;
+  ASSIGN_OR_RETURN(config.ff_dim, of_llama
+                                      ? LlamaWidth(json, config.dim)
+                                      : RequiredUnsigned(json, "hidden_dim"));
   ASSIGN_OR_RETURN(config.norm_eps, RequiredNumber(json, "norm_eps"));
   ASSIGN_OR_RETURN(config.vocab_size, MistralVocabulary(json, embedding_rows));
   ASSIGN_OR_RETURN(config.sliding_window,
                    MistralWindow(json, config.num_layers));
   ASSIGN_OR_RETURN(const auto theta, OptionalNumber(json, "rope_theta"));
-  config.rope_theta =
-      theta.value_or(config.sliding_window.has_value() ? 1e4 : 1e6);
+  const bool short_range = of_llama || config.sliding_window.has_value();
+  config.rope_theta = theta.value_or(short_range ? 1e4 : 1e6);
   ASSIGN_OR_RETURN(const auto context, OptionalUnsigned(json, "max_seq_len"));
   if (context.has_value()) config.context_len = *context;
   ASSIGN_OR_RETURN(config.tied_embeddings,
@@ -310,9 +338,11 @@ Result<ModelConfig> ConfigFromHuggingFaceJson(const Json& json) {
   RETURN_IF_ERROR(OnlyNeutral(json, "attention_bias", false));
   RETURN_IF_ERROR(OnlyNeutral(json, "mlp_bias", false));
   RETURN_IF_ERROR(OnlyNeutral(json, "partial_rotary_factor", 1));
-  RETURN_IF_ERROR(OnlyNeutral(json, "quantization_config", nullptr));
 
   ModelConfig config;
+  if (const Json* const fp8 = Given(json, "quantization_config")) {
+    RETURN_IF_ERROR(ReadFp8Config(*fp8, config));
+  }
   config.rope_style = RopeStyle::kHalf;
   config.names = NameScheme::kHuggingFace;
   ASSIGN_OR_RETURN(config.dim, RequiredUnsigned(json, "hidden_size"));

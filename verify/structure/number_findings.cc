@@ -15,6 +15,7 @@
 
 #include "verify/base/text.h"
 #include "verify/structure/finding_list.h"
+#include "verify/structure/tensor_kind.h"
 
 namespace verify {
 namespace {
@@ -30,40 +31,6 @@ constexpr double kJump = 3;
 constexpr double kEven = 1.5;
 constexpr size_t kMinJumpLayers = 3;  // on either side
 constexpr size_t kMinJumpRoles = 3;
-
-bool IsMatrix(const TensorInfo& tensor) { return tensor.shape.size() >= 2; }
-
-bool EndsWith(std::string_view name, std::string_view end) {
-  return name.ends_with(end);
-}
-
-bool IsEmbedding(std::string_view name) {
-  return EndsWith(name, "tok_embeddings.weight") ||
-         EndsWith(name, "embed_tokens.weight") || name == "token_embd.weight";
-}
-
-bool IsOutput(std::string_view name) {
-  return name == "output.weight" || EndsWith(name, "lm_head.weight") ||
-         EndsWith(name, "shared_head.head.weight");
-}
-
-bool HasVocabularyRows(std::string_view name) {
-  return IsEmbedding(name) || IsOutput(name);
-}
-
-bool IsRouter(std::string_view name) {
-  return EndsWith(name, ".gate.weight") || EndsWith(name, ".router.weight") ||
-         EndsWith(name, ".router.layer.weight") ||
-         EndsWith(name, ".ffn_gate_inp.weight");
-}
-
-bool IsBias(std::string_view name) {
-  return EndsWith(name, ".bias") || EndsWith(name, "_bias");
-}
-
-bool IsNorm(std::string_view name) {
-  return name.find("norm") != std::string_view::npos && !IsBias(name);
-}
 
 double Median(std::vector<double> values) {
   const auto middle =
@@ -128,7 +95,8 @@ class Finder {
     // A norm of ones is what training starts from and is legal.
     if (!scan.finite() || !IsMatrix(tensor) || one.elements < 2) return;
     if (scan.constant) {
-      const auto value = FirstElement(tensor, checkpoint_.Bytes(tensor));
+      const auto value =
+          FirstElement(tensor, checkpoint_.Slices(tensor).front());
       findings_.Add(FindingKind::kConstant, tensor.name,
                     value.has_value()
                         ? StrCat("all ", one.elements, " elements are ", *value)
@@ -177,7 +145,8 @@ class Finder {
     const TensorInfo& tensor = Tensor(one);
     if (!IsRouter(tensor.name) || tensor.shape.size() != 2 ||
         tensor.shape[0] < 2 || tensor.shape[1] == 0 || !tensor.contiguous() ||
-        !one.whole.finite() || tensor.shape[1] > kMaxRowElements) {
+        tensor.sliced() || !one.whole.finite() ||
+        tensor.shape[1] > kMaxRowElements) {
       return;
     }
     const ByteSpan bytes = checkpoint_.Bytes(tensor);
@@ -243,29 +212,39 @@ class Finder {
     }
   }
 
+  // A tensor, or a slice of one, in one file.
+  struct Stretch {
+    const TensorInfo* tensor = nullptr;
+    TensorSlice place;
+    uint64_t end() const { return place.offset + place.size_bytes; }
+  };
+
   // From the end of each file back, as far as there is nothing but zero.
   void FindZeroTails() {
-    std::vector<std::vector<const TensorInfo*>> by_file(
-        checkpoint_.files().size());
+    std::vector<std::vector<Stretch>> by_file(checkpoint_.num_whole_files());
     for (const TensorInfo& tensor : checkpoint_.tensors().tensors()) {
-      if (tensor.size_bytes > 0) by_file[tensor.file_index].push_back(&tensor);
+      if (tensor.size_bytes == 0) continue;
+      for (const TensorSlice& place : PlacesIn(tensor)) {
+        by_file[place.file_index].push_back({&tensor, place});
+      }
     }
-    for (auto& tensors : by_file) {
-      std::sort(tensors.begin(), tensors.end(),
-                [](const TensorInfo* a, const TensorInfo* b) {
-                  return a->offset + a->size_bytes > b->offset + b->size_bytes;
-                });
-      FindZeroTail(tensors);
+    for (uint32_t file = 0; file < by_file.size(); ++file) {
+      std::vector<Stretch>& stretches = by_file[file];
+      std::sort(
+          stretches.begin(), stretches.end(),
+          [](const Stretch& a, const Stretch& b) { return a.end() > b.end(); });
+      FindZeroTail(file, stretches);
     }
   }
 
-  void FindZeroTail(const std::vector<const TensorInfo*>& tensors) {
+  void FindZeroTail(uint32_t file, const std::vector<Stretch>& stretches) {
     uint64_t run = 0;
     const TensorInfo* first_hit = nullptr;
     uint64_t run_in_first = 0;
     bool whole_matrix = false;
-    for (const TensorInfo* tensor : tensors) {
-      const ByteSpan bytes = checkpoint_.Bytes(*tensor);
+    for (const Stretch& stretch : stretches) {
+      const TensorInfo* const tensor = stretch.tensor;
+      const ByteSpan bytes = checkpoint_.Bytes(stretch.place);
       uint64_t zeros = 0;
       while (zeros < bytes.size() &&
              bytes[bytes.size() - 1 - static_cast<size_t>(zeros)] ==
@@ -290,8 +269,8 @@ class Finder {
     findings_.Add(
         FindingKind::kZeroTail, first_hit->name,
         StrCat("from here to the end of \"",
-               EscapeForTerminal(checkpoint_.files()[first_hit->file_index]),
-               "\" the last ", run, " bytes are zero",
+               EscapeForTerminal(checkpoint_.whole_file(file)), "\" the last ",
+               run, " bytes are zero",
                padding ? "" : ": the file was cut short and filled up"),
         padding ? Severity::kWarning : Severity::kError);
   }
@@ -413,8 +392,16 @@ class Finder {
   struct Slab {
     const TensorStatistics* of = nullptr;
     int64_t index = -1;
-    ByteSpan bytes;
+    std::vector<ByteSpan> bytes;  // of each slice of a tensor in slices
   };
+
+  static bool SameBytes(const Slab& a, const Slab& b) {
+    return std::equal(a.bytes.begin(), a.bytes.end(), b.bytes.begin(),
+                      b.bytes.end(), [](ByteSpan x, ByteSpan y) {
+                        return x.size() == y.size() &&
+                               std::memcmp(x.data(), y.data(), x.size()) == 0;
+                      });
+  }
 
   std::string NameOf(const Slab& slab) const {
     const std::string name =
@@ -433,26 +420,27 @@ class Finder {
       if (!IsMatrix(tensor) || !tensor.contiguous() || one.elements < 2) {
         continue;
       }
-      const ByteSpan bytes = checkpoint_.Bytes(tensor);
+      const std::vector<ByteSpan> spans = checkpoint_.Slices(tensor);
       const size_t count = std::max<size_t>(1, one.slabs.size());
-      const size_t size = bytes.size() / count;
+      const auto size = static_cast<size_t>(tensor.size_bytes) / count;
       for (size_t i = 0; i < count; ++i) {
         const NumberScan& scan = one.slabs.empty() ? one.whole : one.slabs[i];
         // The same number throughout is a finding of its own.
         if (scan.count == 0 || scan.min == scan.max) continue;
-        const Slab slab{&one, one.slabs.empty() ? -1 : static_cast<int64_t>(i),
-                        bytes.subspan(i * size, size)};
+        Slab slab{&one, one.slabs.empty() ? -1 : static_cast<int64_t>(i),
+                  spans};
+        if (!one.slabs.empty()) {
+          slab.bytes = {spans.front().subspan(i * size, size)};
+        }
         auto& group = seen[{tensor.dtype, size, scan.sum, scan.sum_squares,
                             scan.min, scan.max, scan.num_zero}];
-        const auto twin =
-            std::find_if(group.begin(), group.end(), [&](const Slab& other) {
-              return std::memcmp(other.bytes.data(), slab.bytes.data(), size) ==
-                     0;
-            });
+        const auto twin = std::find_if(
+            group.begin(), group.end(),
+            [&](const Slab& other) { return SameBytes(other, slab); });
         if (twin != group.end()) {
           AddIdentical(*twin, slab);
         } else if (group.size() < kMaxCompared) {
-          group.push_back(slab);
+          group.push_back(std::move(slab));
         }
       }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -51,6 +52,29 @@ void AddChunks(const TensorInfo& tensor, size_t index,
   }
 }
 
+// Whole rows of a tensor in slices, put together in memory: what ScanElements
+// finds in the same range of the tensor in one piece.
+NumberScan ScanSliced(const Checkpoint& checkpoint, const TensorInfo& tensor,
+                      const Chunk& chunk) {
+  const uint64_t columns = tensor.shape[1];
+  const uint64_t first_row = chunk.begin / columns;
+  TensorInfo rows;
+  rows.dtype = tensor.dtype;
+  rows.shape = {(chunk.end - chunk.begin) / columns, columns};
+  const auto item_bytes = static_cast<size_t>(BlockBytes(tensor.dtype));
+  std::vector<std::byte> bytes(static_cast<size_t>(chunk.end - chunk.begin) *
+                               item_bytes);
+  rows.size_bytes = bytes.size();
+  checkpoint.CopyRows(tensor, first_row, rows.shape[0], bytes);
+  NumberScan scan = ScanElements(rows, bytes, 0, chunk.end - chunk.begin);
+  if (!scan.finite()) scan.first_bad += chunk.begin;
+  if (scan.constant_rows > 0) scan.first_constant_row += first_row;
+  const ByteSpan first = checkpoint.Slices(tensor).front().first(item_bytes);
+  scan.constant =
+      scan.constant && std::equal(first.begin(), first.end(), bytes.begin());
+  return scan;
+}
+
 }  // namespace
 
 Result<std::vector<TensorStatistics>> ScanNumbers(const Checkpoint& checkpoint,
@@ -73,8 +97,10 @@ Result<std::vector<TensorStatistics>> ScanNumbers(const Checkpoint& checkpoint,
       if (cancel.cancelled()) return;
       const Chunk& chunk = chunks[i];
       const TensorInfo& tensor = tensors[chunk.tensor];
-      scans[i] = ScanElements(tensor, checkpoint.Bytes(tensor), chunk.begin,
-                              chunk.end);
+      scans[i] = tensor.sliced()
+                     ? ScanSliced(checkpoint, tensor, chunk)
+                     : ScanElements(tensor, checkpoint.Bytes(tensor),
+                                    chunk.begin, chunk.end);
       if (progress == nullptr) continue;
       const uint64_t bytes =
           DTypeBytes(tensor.dtype, chunk.end - chunk.begin).value_or(0);

@@ -11,6 +11,7 @@
 
 #include "verify/base/text.h"
 #include "verify/structure/finding_list.h"
+#include "verify/structure/fp8_scale.h"
 
 namespace verify {
 namespace {
@@ -104,6 +105,26 @@ void FindMixedTypes(const TensorTable& tensors, FindingList& findings) {
   }
 }
 
+// The scale of a weight in fp8 that no configuration speaks of: one for all of
+// the tensor. Its name, so that it is not taken for an extra one.
+std::string_view CheckFp8Scale(const TensorTable& tensors,
+                               const TensorInfo& weight,
+                               FindingList& findings) {
+  const TensorInfo* const scale = tensors.Find(Fp8ScaleName(tensors, weight));
+  if (scale == nullptr) return {};
+  if (NumElements(scale->shape) != 1) {
+    findings.Add(FindingKind::kMisshapen, scale->name,
+                 StrCat("shape ", ShapeText(scale->shape),
+                        ", expected one scale for the whole tensor"));
+  }
+  if (!IsPlainFloat(scale->dtype)) {
+    findings.Add(FindingKind::kWrongDType, scale->name,
+                 StrCat("dtype ", DTypeName(scale->dtype),
+                        ", expected a floating-point one"));
+  }
+  return scale->name;
+}
+
 }  // namespace
 
 StructureReport CheckStructure(const TensorTable& tensors,
@@ -125,6 +146,9 @@ StructureReport CheckStructure(const TensorTable& tensors,
       continue;
     }
     report.num_parameters += spec.num_parameters();
+    if (tensor->dtype == DType::kF8E4M3 && config.traits.fp8_block == 0) {
+      expected.insert(CheckFp8Scale(tensors, *tensor, findings));
+    }
     if (tensor->shape != spec.shape) {
       findings.Add(FindingKind::kMisshapen, spec.name,
                    StrCat("shape ", ShapeText(tensor->shape), ", expected ",
@@ -140,7 +164,8 @@ StructureReport CheckStructure(const TensorTable& tensors,
   const std::string output = OutputName(config);
   size_t of_images = 0;
   for (const TensorInfo& tensor : tensors.tensors()) {
-    if (expected.count(tensor.name) > 0 || IsSavedBuffer(tensor.name)) {
+    if (expected.count(tensor.name) > 0 || IsSavedBuffer(tensor.name) ||
+        IsActivationScale(tensors, tensor.name)) {
       continue;
     }
     if (config.tied_embeddings && tensor.name == output) {

@@ -14,6 +14,7 @@
 
 #include "inference/text/byte_letters.h"
 #include "inference/text/tokenizer.h"
+#include "tests/support/sentencepiece_json.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_random.h"
 #include "verify/base/base64.h"
@@ -280,47 +281,6 @@ TEST(BpeEncoderTest, EncodesWithTekken) {
   EXPECT_EQ(tokenizer->Decode(Ids{1, 3, 1097, 4, 1258, 2}), "aabc");
 }
 
-// Every way to make a piece of two others, the best piece first: what the
-// converters of SentencePiece models write.
-Json FromSentencePiece(const verify::TokenizerModel& model) {
-  struct Merge {
-    float score;
-    std::string text;
-  };
-  std::map<std::string_view, size_t> ids;
-  Json json;
-  for (size_t id = 0; id < model.pieces.size(); ++id) {
-    const auto& piece = model.pieces[id];
-    json["model"]["vocab"][piece.text] = id;
-    if (piece.type == verify::PieceType::kNormal) ids[piece.text] = id;
-    if (piece.type != verify::PieceType::kNormal &&
-        piece.type != verify::PieceType::kByte) {
-      json["added_tokens"].push_back(
-          {{"id", id}, {"content", piece.text}, {"special", true}});
-    }
-  }
-  std::vector<Merge> merges;
-  for (const auto& [text, id] : ids) {
-    for (size_t cut = 1; cut < text.size(); ++cut) {
-      if (ids.count(text.substr(0, cut)) == 0) continue;
-      if (ids.count(text.substr(cut)) == 0) continue;
-      merges.push_back({model.pieces[id].score,
-                        StrCat(text.substr(0, cut), " ", text.substr(cut))});
-    }
-  }
-  std::stable_sort(
-      merges.begin(), merges.end(),
-      [](const Merge& a, const Merge& b) { return a.score > b.score; });
-  json["model"]["merges"] = Json::array();
-  for (const Merge& merge : merges) {
-    json["model"]["merges"].push_back(merge.text);
-  }
-  json["model"]["type"] = "BPE";
-  json["model"]["byte_fallback"] = true;
-  json["model"]["unk_token"] = "<unk>";
-  return json;
-}
-
 TEST(BpeEncoderTest, AgreesWithSentencePieceOnMistralV1) {
   const auto model =
       verify::ReadTokenizerModel(verify::AsBytes(tests::ReadFile(StrCat(
@@ -328,23 +288,9 @@ TEST(BpeEncoderTest, AgreesWithSentencePieceOnMistralV1) {
   ASSERT_TRUE(model);
   const auto reference = Tokenizer::Create(*model);
   ASSERT_TRUE(reference);
-  Json json = FromSentencePiece(*model);
+  Json json = tests::FromSentencePiece(*model);
   Json first = json;
-  json["normalizer"] = {{"type", "Sequence"},
-                        {"normalizers",
-                         {{{"type", "Prepend"}, {"prepend", "\xe2\x96\x81"}},
-                          {{"type", "Replace"},
-                           {"pattern", {{"String", " "}}},
-                           {"content", "\xe2\x96\x81"}}}}};
-  json["decoder"] = {
-      {"type", "Sequence"},
-      {"decoders",
-       {{{"type", "Replace"},
-         {"pattern", {{"String", "\xe2\x96\x81"}}},
-         {"content", " "}},
-        {{"type", "ByteFallback"}},
-        {{"type", "Fuse"}},
-        {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}}}}};
+  tests::AddMistralRules(json);
   const Tokenizer tokenizer = Make(json);
   for (const std::string_view text :
        {"", "hello", " hello", " ", "12345", "\n", "\xf0\x9f\x99\x82",

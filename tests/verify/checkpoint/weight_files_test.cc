@@ -130,6 +130,111 @@ TEST(WeightFilesTest, OneNumberTwiceIsNoSet) {
               "twice", "E-SHARDS");
 }
 
+// The pieces of each file of a set, by their names.
+std::vector<std::vector<std::string>> Pieces(const Result<WeightSet>& set) {
+  EXPECT_TRUE(set) << set.error().ToString();
+  std::vector<std::vector<std::string>> names;
+  if (!set) return names;
+  for (const auto& of_file : set->pieces) {
+    names.emplace_back();
+    for (const std::string& piece : of_file) {
+      names.back().push_back(std::filesystem::path(piece).filename().string());
+    }
+  }
+  return names;
+}
+
+TEST(WeightFilesTest, PutsPiecesInOrder) {
+  const struct {
+    std::string whole;
+    std::vector<std::string> pieces;  // in order
+  } cases[] = {
+      {"consolidated.00.pth",
+       {"consolidated.00.pth-split0", "consolidated.00.pth-split1"}},
+      {"m.gguf",
+       {"m.gguf-split0", "m.gguf-split1", "m.gguf-split2", "m.gguf-split3",
+        "m.gguf-split4", "m.gguf-split5", "m.gguf-split6", "m.gguf-split7",
+        "m.gguf-split8", "m.gguf-split9", "m.gguf-split10"}},
+      {"m.gguf", {"m.gguf-split-a", "m.gguf-split-b"}},
+      {"m.gguf", {"m.gguf-split-aa", "m.gguf-split-ab", "m.gguf-split-ac"}},
+      {"model.safetensors",
+       {"model.safetensors.part1of2", "model.safetensors.part2of2"}},
+  };
+  for (const auto& c : cases) {
+    const Folder folder(c.pieces);
+    for (const auto& set :
+         {ChooseWeightSet(folder.path()), WeightSetOf(folder.File(c.whole)),
+          WeightSetOf(folder.File(c.pieces.back()))}) {
+      EXPECT_EQ(Names(set), std::vector<std::string>{c.whole});
+      EXPECT_EQ(Pieces(set), std::vector<std::vector<std::string>>{c.pieces});
+      EXPECT_TRUE(set && set->in_pieces());
+    }
+  }
+}
+
+// A file of a set may be whole and the next in pieces.
+TEST(WeightFilesTest, AnyFileOfASetMayBeInPieces) {
+  const Folder folder({"consolidated.00.pth", "consolidated.01.pth-split0",
+                       "consolidated.01.pth-split1"});
+  const auto set = ChooseWeightSet(folder.path());
+  EXPECT_EQ(Names(set), (std::vector<std::string>{"consolidated.00.pth",
+                                                  "consolidated.01.pth"}));
+  EXPECT_EQ(
+      Pieces(set),
+      (std::vector<std::vector<std::string>>{
+          {}, {"consolidated.01.pth-split0", "consolidated.01.pth-split1"}}));
+}
+
+TEST(WeightFilesTest, C5NamesThePieceThatIsMissing) {
+  const struct {
+    std::vector<std::string> names;
+    std::string missing;
+  } cases[] = {
+      {{"m.gguf-split0", "m.gguf-split2"}, "m.gguf-split1"},
+      {{"m.gguf-split1"}, "m.gguf-split0"},
+      {{"m.gguf-split-ab"}, "m.gguf-split-aa"},
+      {{"m.gguf.part1of3", "m.gguf.part2of3"}, "m.gguf.part3of3"},
+      {{"consolidated.00.pth-split0", "consolidated.02.pth"},
+       "consolidated.01.pth"},
+  };
+  for (const auto& c : cases) {
+    const Folder folder(c.names);
+    ExpectError(ChooseWeightSet(folder.path()), ErrorCode::kNotFound, c.missing,
+                kShardMissing);
+    ExpectError(WeightSetOf(folder.File(c.names.front())), ErrorCode::kNotFound,
+                c.missing, kShardMissing);
+  }
+}
+
+TEST(WeightFilesTest, AWholeFileIsNotItsPieces) {
+  const Folder folder({"m.gguf", "m.gguf.part1of2", "m.gguf.part2of2"});
+  ExpectError(ChooseWeightSet(folder.path()), ErrorCode::kInvalidArgument,
+              "more than once: m.gguf, m.gguf.part1of2");
+  EXPECT_EQ(Pieces(WeightSetOf(folder.File("m.gguf"))),
+            std::vector<std::vector<std::string>>{{}});
+  EXPECT_EQ(Pieces(WeightSetOf(folder.File("m.gguf.part2of2"))),
+            (std::vector<std::vector<std::string>>{
+                {"m.gguf.part1of2", "m.gguf.part2of2"}}));
+  // Two ways to cut one part of a set are that part twice.
+  const Folder twice({"consolidated.00.pth", "consolidated.01.pth-split0",
+                      "consolidated.01.pth.part1of1"});
+  ExpectError(ChooseWeightSet(twice.path()), ErrorCode::kInvalidArgument,
+              "twice", "E-SHARDS");
+}
+
+TEST(WeightFilesTest, NamesThatAreNoPieces) {
+  for (const char* const name :
+       {"m.gguf-split", "m.gguf-split-", "m.gguf-split-abc", "m.gguf-split-A",
+        "m.gguf-split01", "m.gguf-split99999", "m.gguf.part0of2",
+        "m.gguf.part3of2", "m.gguf.part1of", "m.gguf.part01of2",
+        "m.gguf.part1of20000", "notes.txt-split0", ".part1of2",
+        "model.safetensors.index.json-split0"}) {
+    const Folder folder({name});
+    ExpectError(ChooseWeightSet(folder.path()), ErrorCode::kNotFound,
+                "no weights in this folder");
+  }
+}
+
 TEST(WeightFilesTest, NamesThatAreNoParts) {
   for (const char* const name :
        {"m-00000-of-00002.gguf", "m-00003-of-00002.gguf", "-1-of-2.gguf",

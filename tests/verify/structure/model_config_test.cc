@@ -148,6 +148,42 @@ TEST(ModelConfigTest, DerivesWhatOlderFilesLeaveOut) {
   EXPECT_EQ(config->num_kv_heads, 32u);
 }
 
+// Llama's files say what the width was rounded to; the widths are those of the
+// published models.
+TEST(ModelConfigTest, DerivesTheWidthOfLlama) {
+  const struct {
+    std::string_view patch;
+    uint64_t ff_dim;
+  } cases[] = {
+      {R"({"dim": 4096, "multiple_of": 256})", 11008},
+      {R"({"dim": 5120, "n_heads": 40, "multiple_of": 256})", 13824},
+      {R"({"dim": 8192, "n_heads": 64, "multiple_of": 4096,
+           "ffn_dim_multiplier": 1.3})",
+       28672},
+      {R"({"dim": 4096, "multiple_of": 1024, "ffn_dim_multiplier": 1.3})",
+       14336},
+  };
+  for (const auto& c : cases) {
+    Json json = Parsed(kMistral7B);
+    for (const char* const key : {"hidden_dim", "head_dim", "sliding_window"}) {
+      json.erase(key);
+    }
+    json.merge_patch(Parsed(c.patch));
+    const auto config = ConfigFromParamsJson(json);
+    ASSERT_TRUE(config.has_value()) << config.error().message;
+    EXPECT_EQ(config->ff_dim, c.ff_dim);
+    EXPECT_EQ(config->rope_theta, 1e4);
+    for (const char* const bad :
+         {R"({"multiple_of": 0})", R"({"multiple_of": 65537})",
+          R"({"ffn_dim_multiplier": 0})", R"({"ffn_dim_multiplier": 65})"}) {
+      Json worse = json;
+      worse.merge_patch(Parsed(bad));
+      ExpectRefused(ConfigFromParamsJson(worse), ErrorCode::kCorrupt,
+                    "multiple_of", "out of range");
+    }
+  }
+}
+
 TEST(ModelConfigTest, RefusesWhatIsMissing) {
   for (const std::string_view key :
        {"dim", "n_layers", "hidden_dim", "n_heads", "norm_eps", "vocab_size"}) {
