@@ -2,7 +2,8 @@
 // What an unfinished conversion has written so far, as text beside it. It names
 // units of a plan, never places: what plan it is has to be known already.
 // Format: docs/formats/conversion_journal.md.
-// Tested by tests/inference/convert/journal_test.cc.
+// Tested by tests/inference/convert/journal_test.cc, fuzzed by
+// tests/fuzz/conversion_journal_fuzz.cc.
 #pragma once
 
 #include <cstddef>
