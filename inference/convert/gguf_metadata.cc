@@ -21,7 +21,6 @@
 namespace inference {
 namespace {
 
-using verify::DType;
 using verify::ModelConfig;
 using verify::PieceType;
 using verify::Result;
@@ -30,38 +29,6 @@ using verify::TokenizerModel;
 using verify::TokenizerPiece;
 using verify::TokenVocabulary;
 using verify::VocabularyToken;
-
-// llama.cpp's llama_ftype.
-uint32_t FileType(DType to) {
-  switch (to) {
-    case DType::kF32:
-      return 0;
-    case DType::kF16:
-      return 1;
-    case DType::kQ4_0:
-      return 2;
-    case DType::kQ4_1:
-      return 3;
-    case DType::kQ8_0:
-      return 7;
-    case DType::kQ5_0:
-      return 8;
-    case DType::kQ5_1:
-      return 9;
-    case DType::kQ4K:
-      return 14;
-    case DType::kQ5K:
-      return 16;
-    case DType::kQ6K:
-      return 18;
-    case DType::kIQ4NL:
-      return 25;
-    case DType::kMXFP4:
-      return 38;
-    default:
-      return 32;  // mostly bf16
-  }
-}
 
 // Every size of a configuration is far below 2^32 (config_check.h).
 uint32_t U32(uint64_t value) {
@@ -214,12 +181,12 @@ Result<std::vector<std::string>> MergesOf(
 }  // namespace
 
 void AddModelMetadata(GgufHeader& header, const ModelConfig& config,
-                      std::string_view name, DType to) {
+                      std::string_view name, uint32_t file_type) {
   header.AddString("general.architecture", "llama");
   header.AddString("general.name", name);
   header.AddUint32("general.alignment",
                    static_cast<uint32_t>(verify::kGgufDefaultAlignment));
-  header.AddUint32("general.file_type", FileType(to));
+  header.AddUint32("general.file_type", file_type);
   header.AddUint32("general.quantization_version", 2);
 
   header.AddUint32("llama.vocab_size", U32(config.vocab_size));

@@ -16,9 +16,9 @@
 
 namespace inference {
 
-// general.* and llama.*. `to` is the type of most weights.
+// general.* and llama.*. `file_type`: GgufFileType (quant_policy.h).
 void AddModelMetadata(GgufHeader& header, const verify::ModelConfig& config,
-                      std::string_view name, verify::DType to);
+                      std::string_view name, uint32_t file_type);
 
 // tokenizer.ggml.*, with as many tokens as the model has rows of embedding:
 // llama.cpp takes one for the other. Rows without a piece become unused

@@ -20,6 +20,9 @@ using verify::StrCat;
 
 constexpr uint64_t kAlignment = verify::kGgufDefaultAlignment;
 
+// Magic, version and the two counts.
+constexpr uint64_t kFixedBytes = 4 + 4 + 8 + 8;
+
 template <typename T>
 void Append(std::string& out, T value) {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -46,6 +49,16 @@ void GgufHeader::AddArray(std::string_view key, GgufValueType element,
   AddKey(key, GgufValueType::kArray);
   Append(metadata_, static_cast<uint32_t>(element));
   Append(metadata_, count);
+}
+
+void GgufHeader::AddUint16(std::string_view key, uint16_t value) {
+  AddKey(key, GgufValueType::kUint16);
+  Append(metadata_, value);
+}
+
+void GgufHeader::AddInt32(std::string_view key, int32_t value) {
+  AddKey(key, GgufValueType::kInt32);
+  Append(metadata_, value);
 }
 
 void GgufHeader::AddUint32(std::string_view key, uint32_t value) {
@@ -114,14 +127,26 @@ Result<void> GgufHeader::AddTensor(std::string_view name,
                 StrCat("tensor \"", name, "\" has no size as ",
                        verify::DTypeName(dtype)));
   }
+  const size_t table_offset = table_.size();
   AppendString(table_, name);
   Append(table_, static_cast<uint32_t>(shape.size()));
   for (size_t i = shape.size(); i > 0; --i) Append(table_, shape[i - 1]);
   Append(table_, *type);
   Append(table_, data_bytes_);
-  tensors_.push_back({data_bytes_, *bytes});
+  tensors_.push_back({data_bytes_, *bytes, table_offset});
   data_bytes_ = *end;
   return {};
+}
+
+void GgufHeader::RemoveLastTensor() {
+  data_bytes_ = tensors_.back().offset;
+  table_.resize(tensors_.back().table_offset);
+  tensors_.pop_back();
+}
+
+uint64_t GgufHeader::num_bytes() const {
+  const uint64_t bytes = kFixedBytes + metadata_.size() + table_.size();
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
 std::string GgufHeader::Bytes() const {
@@ -132,7 +157,7 @@ std::string GgufHeader::Bytes() const {
   Append(out, num_values_);
   out += metadata_;
   out += table_;
-  out.resize((out.size() + kAlignment - 1) / kAlignment * kAlignment, '\0');
+  out.resize(static_cast<size_t>(num_bytes()), '\0');
   return out;
 }
 

@@ -21,7 +21,9 @@ namespace inference {
 class GgufHeader {
  public:
   // Metadata. A key must not be used twice.
+  void AddUint16(std::string_view key, uint16_t value);
   void AddUint32(std::string_view key, uint32_t value);
+  void AddInt32(std::string_view key, int32_t value);
   void AddFloat32(std::string_view key, float value);
   void AddBool(std::string_view key, bool value);
   void AddString(std::string_view key, std::string_view value);
@@ -35,6 +37,11 @@ class GgufHeader {
                                  std::span<const uint64_t> shape,
                                  verify::DType dtype);
 
+  // Takes back the last AddTensor. Requires num_tensors() > 0.
+  void RemoveLastTensor();
+
+  // Bytes().size(), without making them.
+  uint64_t num_bytes() const;
   // Header, metadata and table, padded to where the data starts.
   std::string Bytes() const;
 
@@ -51,6 +58,7 @@ class GgufHeader {
   struct Tensor {
     uint64_t offset = 0;
     uint64_t bytes = 0;
+    size_t table_offset = 0;  // of its entry
   };
 
   void AddKey(std::string_view key, verify::GgufValueType type);

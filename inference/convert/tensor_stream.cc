@@ -2,11 +2,11 @@
 #include "inference/convert/tensor_stream.h"
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
-#include <limits>
-#include <optional>
+#include <cstring>
+#include <vector>
 
+#include "inference/quant/float_formats.h"
 #include "inference/quant/quantize.h"
 #include "verify/base/text.h"
 
@@ -22,13 +22,13 @@ using verify::Result;
 using verify::StrCat;
 using verify::TensorInfo;
 
-// Output of one batch, and what one thread takes of it at a time.
-constexpr uint64_t kBatchBytes = 16u << 20;
-constexpr uint64_t kRangeBytes = 256u << 10;
-
 // Rows that do not lie side by side are gathered together: as many as share the
 // lines of memory.
 constexpr uint64_t kGatherRows = 32;
+
+bool IsFinite(float value) {
+  return (std::bit_cast<uint32_t>(value) & 0x7fffffffu) < 0x7f800000u;
+}
 
 bool AllFinite(std::span<const float> values) {
   uint32_t max = 0;
@@ -38,22 +38,51 @@ bool AllFinite(std::span<const float> values) {
   return max < 0x7f800000u;
 }
 
+// Where row `row` of the result lies in the source.
+class RowOrder {
+ public:
+  RowOrder(const StoredMatrix& source, const RowForm& form) {
+    const uint64_t stored = source.half_rotated_heads;
+    const uint64_t wanted = form.half_rotated_heads;
+    if ((stored == 0) == (wanted == 0)) return;
+    head_dim_ = source.rows / std::max(stored, wanted);
+    to_half_ = wanted != 0;
+  }
+
+  // Interleaved order pairs rows 2i and 2i + 1 of a head where half-rotated
+  // order pairs i and i + head_dim / 2.
+  uint64_t SourceRow(uint64_t row) const {
+    if (head_dim_ == 0) return row;
+    const uint64_t half = head_dim_ / 2;
+    const uint64_t in_head = row % head_dim_;
+    const uint64_t from = to_half_ ? in_head % half * 2 + in_head / half
+                                   : in_head % 2 * half + in_head / 2;
+    return row - in_head + from;
+  }
+
+  // Rows change places only within groups of so many.
+  uint64_t group() const { return std::max<uint64_t>(1, head_dim_); }
+
+ private:
+  uint64_t head_dim_ = 0;  // 0: rows stay where they are
+  bool to_half_ = false;
+};
+
 // Reads rows of one matrix; one for each thread.
 class RowReader {
  public:
-  explicit RowReader(const StoredMatrix& source)
-      : source_(source), view_(source.View()) {
-    if (source.half_rotated_heads != 0) {
-      head_dim_ = source.rows / source.half_rotated_heads;
-    }
+  RowReader(const StoredMatrix& source, const RowForm& form)
+      : source_(source), order_(source, form), view_(source.View()) {
     row_bytes_ =
         static_cast<size_t>(*verify::DTypeBytes(view_.dtype, source.cols));
   }
 
+  uint64_t SourceRow(uint64_t row) const { return order_.SourceRow(row); }
+
   // The bytes of a row of the result: a view of the map, or of what was
   // gathered, valid until the next call. Rows are asked for in order.
   ByteSpan Row(uint64_t row) {
-    const uint64_t from = SourceRow(row);
+    const uint64_t from = order_.SourceRow(row);
     if (view_.has_rows()) {
       return {view_.data + from * view_.row_bytes, row_bytes_};
     }
@@ -68,57 +97,66 @@ class RowReader {
   }
 
  private:
-  // Interleaved order pairs rows 2i and 2i + 1 of a head where half-rotated
-  // order pairs i and i + head_dim / 2.
-  uint64_t SourceRow(uint64_t row) const {
-    if (head_dim_ == 0) return row;
-    const uint64_t in_head = row % head_dim_;
-    return row - in_head + (in_head % 2) * (head_dim_ / 2) + in_head / 2;
-  }
-
   const StoredMatrix& source_;
+  RowOrder order_;
   TensorView view_;
-  uint64_t head_dim_ = 0;
   size_t row_bytes_ = 0;
   std::vector<std::byte> gathered_;
   uint64_t first_ = 0;  // of the rows gathered
   uint64_t count_ = 0;
 };
 
-// Converts rows [begin, end) to `out`, which starts with row `begin`; the
-// first row that does not convert, if there is one.
-std::optional<uint64_t> ConvertRows(const StoredMatrix& source, DType to,
-                                    uint64_t to_row_bytes, uint64_t begin,
-                                    uint64_t end, std::span<std::byte> out) {
-  const DType from = source.tensor->dtype;
-  RowReader reader(source);
-  std::vector<float> values(static_cast<size_t>(source.cols));
-  for (uint64_t row = begin; row < end; ++row) {
-    const ByteSpan bytes = reader.Row(row);
-    const auto row_out =
-        out.subspan(static_cast<size_t>((row - begin) * to_row_bytes),
-                    static_cast<size_t>(to_row_bytes));
-    DecodeRow(from, bytes, values);
-    if (from == to) {
-      // Packed again, blocks could come out differently.
-      if (!AllFinite(values)) return row;
-      std::copy(bytes.begin(), bytes.end(), row_out.begin());
-    } else if (!EncodeRow(to, values, row_out)) {
-      return row;
-    }
-  }
-  return std::nullopt;
+bool IsPlainFloat(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
 }
 
-// Bytes of a converted row.
+// A value that was finite and is beyond the type would become infinite.
+template <typename T, T (*Encode)(float), float (*Decode)(T)>
+bool EncodeAll(std::span<const float> values, std::span<std::byte> out) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    const T element = Encode(values[i]);
+    if (IsFinite(values[i]) && !IsFinite(Decode(element))) return false;
+    std::memcpy(out.data() + i * sizeof(T), &element, sizeof(T));
+  }
+  return true;
+}
+
+// EncodeRow that lets NaN and infinity through. Requires IsPlainFloat(to).
+bool EncodeKeeping(DType to, std::span<const float> values,
+                   std::span<std::byte> out) {
+  if (to == DType::kF16) {
+    return EncodeAll<uint16_t, FloatToHalf, HalfToFloat>(values, out);
+  }
+  if (to == DType::kBF16) {
+    return EncodeAll<uint16_t, FloatToBf16, Bf16ToFloat>(values, out);
+  }
+  std::memcpy(out.data(), values.data(), out.size());
+  return true;
+}
+
+// `values`: of `bytes`, decoded.
+bool WriteRow(DType from, ByteSpan bytes, const RowForm& form,
+              std::span<const float> values, std::span<std::byte> out) {
+  const bool keep =
+      form.non_finite == NonFinite::kKeep && IsPlainFloat(form.dtype);
+  if (from == form.dtype) {
+    // Packed again, blocks could come out differently.
+    if (!keep && !AllFinite(values)) return false;
+    std::copy(bytes.begin(), bytes.end(), out.begin());
+    return true;
+  }
+  if (keep && !AllFinite(values)) return EncodeKeeping(form.dtype, values, out);
+  return EncodeRow(form.dtype, values, out);
+}
+
+}  // namespace
+
 Result<uint64_t> ConvertedRowBytes(const StoredMatrix& source, DType to) {
   const TensorInfo& tensor = *source.tensor;
   const auto from_bytes = verify::DTypeBytes(tensor.dtype, source.cols);
   const auto to_bytes = verify::DTypeBytes(to, source.cols);
-  // The scales of fp8 lie in other tensors, which are not looked for here.
-  const bool scaled_elsewhere = tensor.dtype == DType::kF8E4M3;
-  if (CanDecode(tensor.dtype) && !scaled_elsewhere && CanEncode(to) &&
-      from_bytes.has_value() && to_bytes.has_value() && source.cols != 0) {
+  if (CanDecodeRows(source) && CanEncode(to) && from_bytes.has_value() &&
+      to_bytes.has_value() && source.cols != 0) {
     return *to_bytes;
   }
   return Fail(ErrorCode::kUnsupported,
@@ -129,47 +167,78 @@ Result<uint64_t> ConvertedRowBytes(const StoredMatrix& source, DType to) {
       .Id("E-DTYPE");
 }
 
-}  // namespace
-
-Result<void> StreamRows(const StoredMatrix& source, DType to,
-                        verify::ThreadPool& pool,
-                        const verify::CancelToken& cancel,
-                        const ByteSink& sink) {
-  const TensorInfo& tensor = *source.tensor;
-  ASSIGN_OR_RETURN(const uint64_t row_bytes, ConvertedRowBytes(source, to));
-  const uint64_t batch_rows = std::max<uint64_t>(1, kBatchBytes / row_bytes);
-  const auto range_rows = static_cast<size_t>(std::max<uint64_t>(
-      source.col_stride == 1 ? 1 : kGatherRows, kRangeBytes / row_bytes));
-  std::vector<std::byte> batch;
-  for (uint64_t first = 0; first < source.rows; first += batch_rows) {
-    if (cancel.cancelled()) {
-      return Fail(ErrorCode::kCancelled, "the conversion was cancelled");
+Result<void> ConvertRows(const StoredMatrix& source, const RowForm& form,
+                         uint64_t first, uint64_t count,
+                         std::span<std::byte> out) {
+  CHECK(first <= source.rows && count <= source.rows - first);
+  const DType from = source.tensor->dtype;
+  const size_t row_bytes =
+      static_cast<size_t>(*verify::DTypeBytes(form.dtype, source.cols));
+  CHECK(out.size() == count * row_bytes);
+  RowReader reader(source, form);
+  std::vector<float> values(static_cast<size_t>(source.cols));
+  for (uint64_t i = 0; i < count; ++i) {
+    ByteSpan bytes;
+    if (source.scales.tensor == nullptr) {
+      bytes = reader.Row(first + i);
+      DecodeRow(from, bytes, values);
+    } else {
+      DecodeRows(source, reader.SourceRow(first + i), 1, values);
     }
-    const uint64_t rows = std::min(batch_rows, source.rows - first);
-    batch.resize(static_cast<size_t>(rows * row_bytes));
-    constexpr uint64_t kNone = std::numeric_limits<uint64_t>::max();
-    std::atomic<uint64_t> bad_row{kNone};
-    pool.ParallelFor(
-        static_cast<size_t>(rows), range_rows, [&](size_t begin, size_t end) {
-          const auto bad = ConvertRows(
-              source, to, row_bytes, first + begin, first + end,
-              std::span(batch).subspan(begin * static_cast<size_t>(row_bytes)));
-          if (!bad.has_value()) return;
-          uint64_t known = bad_row.load();
-          while (*bad < known && !bad_row.compare_exchange_weak(known, *bad)) {
-          }
-        });
-    if (bad_row.load() != kNone) {
-      return Fail(ErrorCode::kCorrupt,
-                  StrCat("tensor \"", EscapeForTerminal(tensor.name),
-                         "\", row ", bad_row.load(),
-                         ": a value that is not finite or does not fit ",
-                         verify::DTypeName(to)))
-          .Id("E-NOT-FINITE");
+    if (WriteRow(from, bytes, form, values,
+                 out.subspan(static_cast<size_t>(i) * row_bytes, row_bytes))) {
+      continue;
     }
-    RETURN_IF_ERROR(sink(batch));
+    return Fail(ErrorCode::kCorrupt,
+                StrCat("tensor \"", EscapeForTerminal(source.tensor->name),
+                       "\", row ", first + i,
+                       ": a value that is not finite or does not fit ",
+                       verify::DTypeName(form.dtype)))
+        .Id("E-NOT-FINITE")
+        .Hint(IsPlainFloat(form.dtype)
+                  ? "--allow-nonfinite keeps NaN and infinity as they are"
+                  : "packed types cannot hold NaN or infinity");
   }
   return {};
+}
+
+uint64_t RowsTogether(const StoredMatrix& source) {
+  return source.View().has_rows() ? 1 : kGatherRows;
+}
+
+std::vector<ByteSpan> BytesOfRows(const StoredMatrix& source,
+                                  const RowForm& form, uint64_t first,
+                                  uint64_t count) {
+  // Columns that lie apart: every row has bytes nearly everywhere.
+  if (source.col_stride != 1 || count == 0) return source.Spans();
+  const uint64_t group = RowOrder(source, form).group();
+  const uint64_t begin = first / group * group;
+  const uint64_t end =
+      std::min(source.rows, (first + count + group - 1) / group * group);
+  // Those of rows [begin, end) that `bytes`, which begin with row `at`, hold.
+  std::vector<ByteSpan> found;
+  const auto add = [&](ByteSpan bytes, uint64_t at, uint64_t row_bytes) {
+    const auto offset = [&](uint64_t row) {
+      return static_cast<size_t>(std::min<uint64_t>(
+          row > at ? (row - at) * row_bytes : 0, bytes.size()));
+    };
+    const size_t from = offset(begin);
+    if (offset(end) > from) {
+      found.push_back(bytes.subspan(from, offset(end) - from));
+    }
+  };
+  if (source.slices.empty()) {
+    add(source.bytes, 0, source.View().row_bytes);
+    return found;
+  }
+  const uint64_t rows_each = source.slices_are_columns
+                                 ? source.rows
+                                 : source.rows / source.slices.size();
+  for (size_t i = 0; i < source.slices.size(); ++i) {
+    add(source.slices[i], source.slices_are_columns ? 0 : i * rows_each,
+        source.slices[i].size() / std::max<uint64_t>(1, rows_each));
+  }
+  return found;
 }
 
 }  // namespace inference

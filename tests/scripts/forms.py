@@ -137,6 +137,48 @@ def equal_everywhere(box, forms):
         run = box.run("verify", path, "--json")
         check(run.result["summary"]["structure_checked"],
               f"{name}: not checked\n{run}")
+        for form in ("hf", "consolidated"):
+            onwards(box, name, path, form, expected, gguf)
+
+
+def onwards(box, name, path, form, expected, gguf):
+    """To safetensors and from there to GGUF: nothing is lost."""
+    folder = box.path("onwards")
+    target = box.path("round.gguf")
+    box.run("convert", path, folder, "--format", form, "--split-size", "5MB")
+    equal(logits(box, folder), expected, f"logits of {name} as {form}")
+    box.run("convert", folder, target)
+    check(read(target) == gguf, f"{name} by way of {form}: another GGUF")
+    shutil.rmtree(folder)
+    os.unlink(target)
+
+
+def threads(box):
+    """Neither the number of threads nor of files changes what is written."""
+    files = set()
+    for count in (1, 2, 3, 8):
+        target = box.path("threads.gguf")
+        box.run("convert", DEMO, target, "--to", "q4_k_m", "--threads", count)
+        files.add(read(target))
+        os.unlink(target)
+    equal(len(files), 1, "different files")
+    run = box.run("convert", DEMO, box.path("parts", "m.gguf"),
+                  "--split-size", "3MB", code=None)
+    equal(run.code, 3, "a folder that is not there")
+    os.makedirs(box.path("parts"))
+    run = box.run("convert", DEMO, box.path("parts", "m.gguf"),
+                  "--split-size", "3MB", "--json")
+    names = sorted(os.listdir(box.path("parts")))
+    equal(run.result["summary"]["files"], len(names), "files")
+    check(len(names) >= 4, f"only {names}")
+    equal(run.result["path"], box.path("parts", names[0]), "the path")
+    for part in names:
+        check(os.path.getsize(box.path("parts", part)) <= 3_000_000,
+              f"{part} is too large")
+    plan = run.of_type("plan")[0]
+    equal([file["path"] for file in plan["files"]], names, "files of the plan")
+    equal(logits(box, box.path("parts", names[1])), logits(box, DEMO),
+          "logits of the parts")
 
 
 def in_fp8(box):
@@ -326,6 +368,7 @@ def test(box):
     forms = written(box)
     told_truly(box, forms)
     equal_everywhere(box, forms)
+    threads(box)
     in_fp8(box)
     refused(box)
 

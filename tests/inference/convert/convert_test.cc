@@ -236,22 +236,25 @@ TEST(ConvertTest, ConvertsGgufOnwards) {
   EXPECT_EQ(tests::ReadFile(again), tests::ReadFile(direct));
 }
 
-TEST(ConvertTest, DoesNotDependOnTheNumberOfThreads) {
+TEST(ConvertTest, DoesNotDependOnThreadsOrUnits) {
   const TempDir dir;
   const ModelConfig config = tests::TinyConfig();
   const std::string input =
       WriteMistral(dir, "in", config, tests::TinyTensors(config));
   std::vector<std::string> files;
-  for (const size_t threads : {1u, 2u, 3u}) {
-    const std::string output = dir.File(StrCat(threads, ".gguf"));
-    ASSERT_TRUE(ConvertWith({.input = input,
-                             .output = output,
-                             .to = DType::kQ8_0,
-                             .num_threads = threads}));
-    files.push_back(tests::ReadFile(output));
+  for (const size_t threads : {1u, 2u, 3u, 8u}) {
+    for (const uint64_t unit_bytes : {uint64_t{1000}, kDefaultUnitBytes}) {
+      const std::string output =
+          dir.File(StrCat(threads, "-", unit_bytes, ".gguf"));
+      ASSERT_TRUE(ConvertWith({.input = input,
+                               .output = output,
+                               .to = DType::kQ8_0,
+                               .num_threads = threads,
+                               .unit_bytes = unit_bytes}));
+      files.push_back(tests::ReadFile(output));
+    }
   }
-  EXPECT_EQ(files[0], files[1]);
-  EXPECT_EQ(files[0], files[2]);
+  for (const std::string& file : files) EXPECT_EQ(file, files[0]);
 }
 
 TEST(ConvertTest, KeepsOddRowsInBf16AndSaysSo) {
@@ -328,42 +331,6 @@ TEST(ConvertTest, OverwritesOnlyWhenAsked) {
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(NumFiles(dir.path()), 1u);
-}
-
-// Cancels at its second call.
-class CancellingSink final : public verify::ProgressSink {
- public:
-  explicit CancellingSink(verify::CancelToken& cancel) : cancel_(cancel) {}
-
-  void OnProgress(std::string_view item, uint64_t done_bytes,
-                  uint64_t total_bytes) override {
-    EXPECT_FALSE(item.empty());
-    EXPECT_GT(done_bytes, last_);
-    EXPECT_LE(done_bytes, total_bytes);
-    last_ = done_bytes;
-    if (++calls_ == 2) cancel_.Cancel();
-  }
-  int calls() const { return calls_; }
-
- private:
-  verify::CancelToken& cancel_;
-  uint64_t last_ = 0;
-  int calls_ = 0;
-};
-
-TEST(ConvertTest, LeavesNothingWhenCancelled) {
-  const TempDir dir;
-  const ModelConfig config = tests::TinyConfig();
-  const std::string input =
-      WriteMistral(dir, "in", config, tests::TinyTensors(config));
-  verify::CancelToken cancel;
-  CancellingSink sink(cancel);
-  const auto outcome =
-      Convert({.input = input, .output = dir.File("out.gguf")}, cancel, &sink);
-  ASSERT_FALSE(outcome);
-  EXPECT_EQ(outcome.error().code, ErrorCode::kCancelled);
-  EXPECT_EQ(sink.calls(), 2);
-  EXPECT_EQ(NumFiles(dir.path()), 0u);
 }
 
 TEST(ConvertTest, RefusesNumbersThatAreNotFiniteAndLeavesNothing) {

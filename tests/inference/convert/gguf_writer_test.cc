@@ -112,5 +112,21 @@ TEST(GgufWriterTest, RefusesWhatGgufCannotHold) {
   EXPECT_EQ(header.data_bytes(), 0u);
 }
 
+TEST(GgufWriterTest, TakesBackTheLastTensor) {
+  GgufHeader header;
+  header.AddUint16("split.no", 1);
+  header.AddInt32("split.tensors.count", -2);
+  ASSERT_TRUE(header.AddTensor("a", std::vector<uint64_t>{3}, DType::kF32));
+  const std::string one = header.Bytes();
+  EXPECT_EQ(header.num_bytes(), one.size());
+  ASSERT_TRUE(header.AddTensor("b", std::vector<uint64_t>{2, 9}, DType::kF16));
+  EXPECT_EQ(header.num_bytes(), header.Bytes().size());
+  EXPECT_EQ(header.data_bytes(), 32u + 64);
+  header.RemoveLastTensor();
+  EXPECT_EQ(header.Bytes(), one);
+  EXPECT_EQ(header.data_bytes(), 32u);
+  EXPECT_EQ(header.num_tensors(), 1u);
+}
+
 }  // namespace
 }  // namespace inference

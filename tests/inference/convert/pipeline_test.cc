@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "inference/convert/pipeline.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <limits>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+#include "verify/container/xxh64.h"
+
+namespace inference {
+namespace {
+
+using verify::ByteSpan;
+using verify::DType;
+using verify::ErrorCode;
+using verify::Result;
+
+// One tensor of 200 rows of 8 floats, a unit for every three rows.
+class PipelineTest : public testing::Test {
+ protected:
+  PipelineTest() : values_(1600) {
+    std::iota(values_.begin(), values_.end(), 0.0f);
+    info_.name = "t";
+    info_.dtype = DType::kF32;
+    StoredMatrix matrix;
+    matrix.tensor = &info_;
+    matrix.rows = 200;
+    matrix.cols = 8;
+    matrix.row_stride = 8;
+    matrix.bytes = std::as_bytes(std::span(values_));
+    PlannedTensor tensor;
+    tensor.form.dtype = DType::kF32;
+    tensor.sources = {matrix};
+    tensor.bytes = 6400;
+    tensor.padded_bytes = 6400;
+    plan_.tensors = {tensor};
+    plan_.units = *CutUnits(plan_.tensors, 96);
+    for (size_t i = 0; i < plan_.units.size(); ++i) all_.push_back(i);
+  }
+
+  Result<void> Run(size_t num_threads, const UnitSink& sink) {
+    return RunUnits(plan_, all_, num_threads, cancel_, sink);
+  }
+
+  verify::TensorInfo info_;
+  std::vector<float> values_;
+  ConvertPlan plan_;
+  std::vector<size_t> all_;
+  verify::CancelToken cancel_;
+};
+
+TEST_F(PipelineTest, HandsOnUnitsInOrderOnTheCallersThread) {
+  for (const size_t threads : {1u, 2u, 3u, 8u, 100u}) {
+    std::vector<std::byte> out;
+    std::vector<size_t> order;
+    const auto caller = std::this_thread::get_id();
+    ASSERT_TRUE(Run(threads, [&](size_t unit, ByteSpan bytes, uint64_t sum) {
+      EXPECT_EQ(std::this_thread::get_id(), caller);
+      EXPECT_EQ(sum, verify::Xxh64(bytes));
+      order.push_back(unit);
+      out.insert(out.end(), bytes.begin(), bytes.end());
+      return Result<void>();
+    }));
+    EXPECT_EQ(order, all_);
+    const ByteSpan expected = std::as_bytes(std::span(values_));
+    EXPECT_TRUE(
+        std::equal(out.begin(), out.end(), expected.begin(), expected.end()));
+  }
+}
+
+TEST_F(PipelineTest, ComputesOnlyWhatIsToBeDone) {
+  const std::vector<size_t> todo = {1, 5, 66};
+  std::vector<size_t> order;
+  ASSERT_TRUE(RunUnits(plan_, todo, 2, cancel_,
+                       [&](size_t unit, ByteSpan bytes, uint64_t) {
+                         order.push_back(unit);
+                         EXPECT_EQ(bytes.size(), plan_.units[unit].bytes);
+                         return Result<void>();
+                       }));
+  EXPECT_EQ(order, todo);
+  EXPECT_TRUE(RunUnits(plan_, {}, 2, cancel_,
+                       [](size_t, ByteSpan, uint64_t) -> Result<void> {
+                         return verify::Fail(ErrorCode::kInternal, "called");
+                       }));
+}
+
+// Whatever thread finds it, and however many follow.
+TEST_F(PipelineTest, FailsWithTheFirstRowThatDoesNotConvert) {
+  for (const size_t row : {30u, 31u, 90u, 150u, 199u}) {
+    values_[row * 8 + 1] = std::numeric_limits<float>::infinity();
+  }
+  for (const size_t threads : {1u, 2u, 8u}) {
+    size_t handed_on = 0;
+    const auto result = Run(threads, [&](size_t, ByteSpan, uint64_t) {
+      ++handed_on;
+      return Result<void>();
+    });
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().id, "E-NOT-FINITE");
+    EXPECT_NE(result.error().message.find("row 30:"), std::string::npos);
+    EXPECT_EQ(handed_on, 10u);  // units of rows 0 to 29
+  }
+}
+
+TEST_F(PipelineTest, StopsWhenCancelledAndPassesErrorsOn) {
+  size_t calls = 0;
+  auto result = Run(2, [&](size_t, ByteSpan, uint64_t) -> Result<void> {
+    if (++calls < 3) return {};
+    return verify::Fail(ErrorCode::kIo, "no");
+  });
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::kIo);
+  EXPECT_EQ(calls, 3u);
+  calls = 0;
+  result = Run(2, [&](size_t, ByteSpan, uint64_t) -> Result<void> {
+    if (++calls == 2) cancel_.Cancel();
+    return {};
+  });
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::kCancelled);
+  EXPECT_EQ(calls, 2u);
+}
+
+}  // namespace
+}  // namespace inference
