@@ -29,12 +29,12 @@ using verify::StrCat;
 // Marks a folder as one that the demo made and may empty again.
 constexpr std::string_view kMarker = ".lodestone-demo";
 
-struct Question {
+struct DemoQuestion {
   std::string_view text;
   // From WordNet's gloss of the word, on which the model was trained.
   std::string_view expected;
 };
-constexpr Question kQuestions[] = {
+constexpr DemoQuestion kQuestions[] = {
     {"What is an ocean?", "a large body of water"},
     {"What kind of thing is a horse?", "equine"},
 };
@@ -187,7 +187,7 @@ class DemoCommand final : public Command {
   }
 
   Result<void> Ask(Context& context, const std::string& model,
-                   const Question& question) {
+                   const DemoQuestion& question) {
     Say(context, fmt::format("\n$ lodestone chat {} -p {}", ShellQuote(model),
                              ShellQuote(question.text)));
     context.output.StageBegin("chat");

@@ -44,13 +44,13 @@ Totals TotalsOf(const verify::Checkpoint& checkpoint) {
 }
 
 std::string NameOfFile(const verify::Checkpoint& checkpoint,
-                       const verify::FileRange& place) {
+                       const verify::FilePlace& place) {
   return fs::path(checkpoint.files()[place.file]).filename().string();
 }
 
 // How a tensor lies in more than one place; empty if it does not.
 std::string_view CutOf(const verify::TensorInfo& tensor,
-                       const std::vector<verify::FileRange>& places) {
+                       const std::vector<verify::FilePlace>& places) {
   if (tensor.sliced()) return tensor.sliced_dim == 0 ? "rows" : "columns";
   return places.size() > 1 ? "bytes" : "";
 }
@@ -94,7 +94,7 @@ Fields Describe(const verify::Checkpoint& checkpoint, const Totals& totals,
     if (const std::string_view cut = CutOf(tensor, places); !cut.empty()) {
       one["cut"] = cut;
       one["places"] = Fields::array();
-      for (const verify::FileRange& place : places) {
+      for (const verify::FilePlace& place : places) {
         one["places"].push_back({{"file", NameOfFile(checkpoint, place)},
                                  {"offset", place.offset},
                                  {"bytes", place.size_bytes}});

@@ -111,7 +111,12 @@ void HashTensor(const PlannedTensor& tensor, PlanHasher& hasher) {
                 source.tensor->offset, ' ', source.tensor->name, ' ',
                 verify::DTypeName(source.tensor->dtype), ' ', source.rows, ' ',
                 source.cols, ' ', source.row_stride, ' ', source.col_stride,
-                ' ', source.half_rotated_heads);
+                ' ', source.half_rotated_heads, ' ', source.slices.size(), ' ',
+                source.slices_are_columns ? 1 : 0);
+    if (source.scales.tensor == nullptr) continue;
+    hasher.Line("scales ", source.scales.tensor->file_index, ' ',
+                source.scales.tensor->offset, ' ', source.scales.block_rows,
+                ' ', source.scales.block_cols);
   }
 }
 

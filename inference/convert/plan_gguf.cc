@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "inference/convert/gguf_metadata.h"
@@ -14,6 +15,7 @@
 #include "inference/convert/quant_policy.h"
 #include "inference/text/load_tokenizer.h"
 #include "verify/base/text.h"
+#include "verify/checkpoint/tokenizer_json.h"
 
 namespace inference {
 namespace {
@@ -28,10 +30,15 @@ using verify::StrCat;
 using verify::TensorSpec;
 using verify::TokenizerModel;
 
+// What AddTokenizerMetadata does not look at.
 Result<void> CheckVocabulary(const ConvertSource& source,
-                             const TokenizerModel& tokenizer,
+                             const LoadedVocabulary& vocabulary,
                              ConvertPlan& plan) {
-  const uint64_t num_pieces = tokenizer.pieces.size();
+  const TokenizerModel* const model = vocabulary.sentencepiece();
+  const uint64_t num_pieces =
+      model != nullptr
+          ? model->pieces.size()
+          : std::get<verify::TokenVocabulary>(vocabulary.content).tokens.size();
   const uint64_t vocab_size = source.config.vocab_size;
   if (num_pieces > vocab_size) {
     return Fail(ErrorCode::kCorrupt,
@@ -41,12 +48,12 @@ Result<void> CheckVocabulary(const ConvertSource& source,
                        " pieces, the model only ", vocab_size,
                        " rows of embedding"))
         .Id("E-TOKENIZER")
-        .Hint("this tokenizer.model belongs to another model");
+        .Hint("this tokenizer belongs to another model");
   }
   // Normalisation that GGUF readers do not know would change every prompt.
-  if (tokenizer.algorithm != TokenizerModel::Algorithm::kBpe ||
-      !tokenizer.precompiled_charsmap.empty() ||
-      !tokenizer.escape_whitespaces) {
+  if (model != nullptr &&
+      (model->algorithm != TokenizerModel::Algorithm::kBpe ||
+       !model->precompiled_charsmap.empty() || !model->escape_whitespaces)) {
     return Fail(ErrorCode::kUnsupported,
                 "only SentencePiece BPE without normalisation rules can be "
                 "written to GGUF for this architecture")
@@ -94,9 +101,9 @@ class FallbackNotes {
 Result<GgufHeader> ModelHeader(const ConvertSource& source,
                                const ConvertOptions& options,
                                ConvertPlan& plan) {
-  ASSIGN_OR_RETURN(const TokenizerModel tokenizer,
-                   LoadTokenizerModel(source.checkpoint));
-  RETURN_IF_ERROR(CheckVocabulary(source, tokenizer, plan));
+  ASSIGN_OR_RETURN(const LoadedVocabulary vocabulary,
+                   LoadVocabularyToConvert(source.checkpoint));
+  RETURN_IF_ERROR(CheckVocabulary(source, vocabulary, plan));
   std::string name = verify::Describe(source.config);
   if (source.checkpoint.gguf() != nullptr) {
     const std::string* given = source.checkpoint.gguf()->String("general.name");
@@ -105,7 +112,8 @@ Result<GgufHeader> ModelHeader(const ConvertSource& source,
   GgufHeader header;
   AddModelMetadata(header, source.config, name,
                    GgufFileType({options.to, options.mix}));
-  AddTokenizerMetadata(header, tokenizer, source.config.vocab_size);
+  RETURN_IF_ERROR(
+      AddTokenizerMetadata(header, vocabulary, source.config.vocab_size));
   return header;
 }
 

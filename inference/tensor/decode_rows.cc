@@ -73,7 +73,7 @@ Result<void> CheckScales(const StoredMatrix& matrix) {
                    "tensor \"", verify::EscapeForTerminal(scales.tensor->name),
                    "\": scale ",
                    begin + static_cast<uint64_t>(bad - factors.begin()), " is ",
-                   double{*bad}, ", expected a number above zero"))
+                   static_cast<double>(*bad), ", expected a number above zero"))
         .Id("E-SCALE")
         .Hint("this copy is damaged; fetch it again");
   }

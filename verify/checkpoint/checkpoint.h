@@ -53,12 +53,12 @@ struct StoredCrc {
 };
 
 // A stretch of one of Checkpoint::files().
-struct FileRange {
+struct FilePlace {
   size_t file = 0;
   uint64_t offset = 0;
   uint64_t size_bytes = 0;
 
-  bool operator==(const FileRange&) const = default;
+  bool operator==(const FilePlace&) const = default;
 };
 
 // How a file is opened by its path; for files of which only parts are here.
@@ -124,7 +124,7 @@ class Checkpoint {
                 std::span<std::byte> out) const;
 
   // Where the bytes of a tensor lie on disk, in order, slice by slice.
-  std::vector<FileRange> PlacesOf(const TensorInfo& tensor) const;
+  std::vector<FilePlace> PlacesOf(const TensorInfo& tensor) const;
 
   // The tensors that have a byte in the given range of a whole file, in the
   // order of the table; none if it holds only headers or padding. Valid while
@@ -132,7 +132,7 @@ class Checkpoint {
   std::vector<const TensorInfo*> TensorsIn(uint32_t file_index, uint64_t offset,
                                            uint64_t size_bytes) const;
   // The same by a file as it stands on disk, an index into files().
-  std::vector<const TensorInfo*> TensorsIn(const FileRange& range) const;
+  std::vector<const TensorInfo*> TensorsIn(const FilePlace& range) const;
 
   // What the files say of their own data (torch.save archives only).
   const std::vector<StoredCrc>& stored_crcs() const { return stored_crcs_; }

@@ -133,8 +133,8 @@ void Checkpoint::CopyRows(const TensorInfo& tensor, uint64_t first,
   }
 }
 
-std::vector<FileRange> Checkpoint::PlacesOf(const TensorInfo& tensor) const {
-  std::vector<FileRange> ranges;
+std::vector<FilePlace> Checkpoint::PlacesOf(const TensorInfo& tensor) const {
+  std::vector<FilePlace> ranges;
   for (const TensorSlice& place : PlacesIn(tensor)) {
     const WholeFile& whole = whole_[place.file_index];
     const uint64_t end = place.offset + place.size_bytes;
@@ -179,7 +179,7 @@ std::vector<const TensorInfo*> Checkpoint::TensorsIn(
 }
 
 std::vector<const TensorInfo*> Checkpoint::TensorsIn(
-    const FileRange& range) const {
+    const FilePlace& range) const {
   for (size_t i = 0; i < whole_.size(); ++i) {
     const WholeFile& whole = whole_[i];
     const size_t piece = range.file - whole.first;

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -92,7 +93,7 @@ TEST(SentencePieceFormTest, RefusesWhatNoModelDoes) {
                                     {"special", true}});
     add(text);
   }
-  for (int byte = 0; byte < 256; ++byte) {
+  for (size_t byte = 0; byte < 256; ++byte) {
     constexpr std::string_view kDigits = "0123456789ABCDEF";
     add(std::string("<0x") + kDigits[byte / 16] + kDigits[byte % 16] + ">");
   }

@@ -66,7 +66,7 @@ TEST(CheckpointPlacesTest, PiecesHoldWhatTheWholeHolds) {
       EXPECT_EQ(Text(opened->Bytes(*found)), Text(expected->Bytes(tensor)));
       // The places hold the same bytes in the same order.
       std::string placed;
-      for (const FileRange& place : opened->PlacesOf(*found)) {
+      for (const FilePlace& place : opened->PlacesOf(*found)) {
         placed += tests::ReadFile(opened->files()[place.file])
                       .substr(place.offset, place.size_bytes);
         const auto there = opened->TensorsIn(place);
