@@ -148,10 +148,10 @@ def parts_and_forms(box):
     for number in range(2):
         write(os.path.join(folder, f"consolidated.0{number}.pth"),
               safetensors({"norm.weight": tensors["model.norm.weight"]}))
-    box.fails("verify", folder, code=9, id="E-PARTS",
-              says="slices of a tensor-parallel run")
-    box.fails("inspect", folder, code=9, id="E-PARTS",
-              says="slices of a tensor-parallel run")
+    # One file twice, named as slices of one model are.
+    box.fails("verify", folder, code=8, id="E-PARTS", says="copies of one file")
+    box.fails("inspect", folder, code=8, id="E-PARTS",
+              says="copies of one file")
 
     # The same model twice in one folder: both are checked.
     demo = box.demo("twice")

@@ -23,13 +23,13 @@ using tests::ExpectAllRight;
 using tests::Hash;
 using tests::kMiB;
 using tests::Payload;
-using tests::RecordingSink;
+using tests::RecordedProgress;
 
 TEST(HashEngineStateTest, D13NoticesThatAFileChanged) {
   Payload payload;
   payload.AddFile(Content(4 * kMiB, 26));
   const std::string path = payload.request.files[0].path;
-  RecordingSink sink([&path] {
+  RecordedProgress sink([&path] {
     // Another time of modification, as an editor would leave it.
     const timespec times[2] = {{0, UTIME_OMIT}, {12345, 0}};
     ASSERT_EQ(utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
@@ -49,7 +49,7 @@ TEST(HashEngineStateTest, D13NoticesThatAnotherFileTookItsPlace) {
     payload.AddFile(Content(1000, 28));
     const std::string path = payload.request.files[0].path;
     const std::string other = payload.dir.Write("other", payload.contents[0]);
-    RecordingSink sink([&] {
+    RecordedProgress sink([&] {
       ASSERT_EQ(removed ? unlink(path.c_str())
                         : std::rename(other.c_str(), path.c_str()),
                 0);

@@ -23,7 +23,7 @@ using tests::Hash;
 using tests::kMiB;
 using tests::Payload;
 using tests::PlainSums;
-using tests::RecordingSink;
+using tests::RecordedProgress;
 
 TEST(HashEngineTest, GivesAllDigestsOfOneFile) {
   for (const size_t size :
@@ -92,7 +92,7 @@ TEST(HashEngineTest, AFileThatFailsDoesNotDisturbItsPartner) {
   payload.AddFile(Content(24 * kMiB, 34));
   payload.request.num_threads = 1;
   const std::string path = payload.request.files[0].path;
-  RecordingSink sink([&path] { ASSERT_EQ(truncate(path.c_str(), 0), 0); });
+  RecordedProgress sink([&path] { ASSERT_EQ(truncate(path.c_str(), 0), 0); });
   const auto outcome = Hash(payload.request, &sink);
   ASSERT_TRUE(outcome.has_value());
   EXPECT_EQ(outcome->files[0].state, FileState::kUnreadable);
@@ -321,7 +321,7 @@ TEST(HashEngineTest, ProgressReachesTheTotal) {
   payload.AddFile(Content(1000, 21));
   payload.AddFile(Content(2000, 22));
   ASSERT_EQ(unlink(payload.request.files[2].path.c_str()), 0);
-  RecordingSink sink;
+  RecordedProgress sink;
   ASSERT_TRUE(Hash(payload.request, &sink).has_value());
   EXPECT_EQ(sink.total_, 3 * kMiB + 3000);
   EXPECT_EQ(sink.most_, sink.total_);
@@ -332,7 +332,7 @@ TEST(HashEngineTest, StopsWhenAsked) {
   Payload payload;
   payload.AddFile(Content(24 * kMiB, 23));
   CancelToken cancel;
-  RecordingSink sink([&cancel] { cancel.Cancel(); });
+  RecordedProgress sink([&cancel] { cancel.Cancel(); });
   const auto outcome = HashFiles(payload.request, cancel, &sink);
   ASSERT_FALSE(outcome.has_value());
   EXPECT_EQ(outcome.error().code, ErrorCode::kCancelled);
@@ -347,7 +347,7 @@ TEST(HashEngineTest, SurvivesTruncationWhileReading) {
   payload.request.piece_length = kMiB;
   payload.request.piece_digests = payload.ExpectedPieces();
   const std::string path = payload.request.files[0].path;
-  RecordingSink sink([&path] { ASSERT_EQ(truncate(path.c_str(), 0), 0); });
+  RecordedProgress sink([&path] { ASSERT_EQ(truncate(path.c_str(), 0), 0); });
   payload.request.num_threads = 1;
   const auto outcome = Hash(payload.request, &sink);
   ASSERT_TRUE(outcome.has_value());

@@ -118,9 +118,9 @@ inline void ExpectAllRight(const Payload& payload,
   }
 }
 
-class RecordingSink final : public verify::ProgressSink {
+class RecordedProgress final : public verify::ProgressSink {
  public:
-  explicit RecordingSink(std::function<void()> at_first = {})
+  explicit RecordedProgress(std::function<void()> at_first = {})
       : at_first_(std::move(at_first)) {}
 
   void OnProgress(std::string_view item, uint64_t done_bytes,
