@@ -106,10 +106,6 @@ class RowReader {
   uint64_t count_ = 0;
 };
 
-bool IsPlainFloat(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-}
-
 // A value that was finite and is beyond the type would become infinite.
 template <typename T, T (*Encode)(float), float (*Decode)(T)>
 bool EncodeAll(std::span<const float> values, std::span<std::byte> out) {
@@ -178,13 +174,9 @@ Result<void> ConvertRows(const StoredMatrix& source, const RowForm& form,
   RowReader reader(source, form);
   std::vector<float> values(static_cast<size_t>(source.cols));
   for (uint64_t i = 0; i < count; ++i) {
-    ByteSpan bytes;
-    if (source.scales.tensor == nullptr) {
-      bytes = reader.Row(first + i);
-      DecodeRow(from, bytes, values);
-    } else {
-      DecodeRows(source, reader.SourceRow(first + i), 1, values);
-    }
+    const ByteSpan bytes = reader.Row(first + i);
+    DecodeRow(from, bytes, values);
+    ScaleRow(source, reader.SourceRow(first + i), values);
     if (WriteRow(from, bytes, form, values,
                  out.subspan(static_cast<size_t>(i) * row_bytes, row_bytes))) {
       continue;

@@ -205,8 +205,7 @@ class Binder {
 }  // namespace
 
 bool CanCompute(verify::DType dtype) {
-  return dtype == verify::DType::kF32 || dtype == verify::DType::kF16 ||
-         dtype == verify::DType::kBF16 || IsPackedWeight(dtype);
+  return IsPlainFloat(dtype) || IsPackedWeight(dtype);
 }
 
 Result<ModelWeights> BindWeights(const verify::Checkpoint& checkpoint,

@@ -127,11 +127,11 @@ RowDecoder FindDecoder(DType dtype) {
   }
 }
 
+}  // namespace
+
 bool IsPlainFloat(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
 }
-
-}  // namespace
 
 bool CanDecode(DType dtype) { return FindDecoder(dtype) != nullptr; }
 

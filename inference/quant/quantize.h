@@ -13,6 +13,9 @@
 
 namespace inference {
 
+// f32, f16 or bf16: elements that lie by themselves.
+bool IsPlainFloat(verify::DType dtype);
+
 // Whether DecodeRow reads, EncodeRow writes this type. Decoded are f64, f32,
 // f16, bf16, f8_e4m3 and all packed types; encoded are f32, f16, bf16, q8_0,
 // q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k, iq4_nl and mxfp4. Whether the

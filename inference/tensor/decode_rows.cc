@@ -80,6 +80,14 @@ Result<void> CheckScales(const StoredMatrix& matrix) {
   return {};
 }
 
+void ScaleRow(const StoredMatrix& matrix, uint64_t row,
+              std::span<float> values) {
+  CHECK(row < matrix.rows && values.size() == matrix.cols);
+  if (matrix.scales.tensor == nullptr) return;
+  std::vector<float> factors;
+  ApplyScales(matrix.scales, row, values, factors);
+}
+
 void DecodeRows(const StoredMatrix& matrix, uint64_t first, uint64_t count,
                 std::span<float> out) {
   CHECK(CanDecodeRows(matrix) && first <= matrix.rows &&

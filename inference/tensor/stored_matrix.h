@@ -70,6 +70,12 @@ bool CanDecodeRows(const StoredMatrix& matrix);
 // above zero, with its tensor). Nothing to do where there are none.
 verify::Result<void> CheckScales(const StoredMatrix& matrix);
 
+// Multiplies the numbers of row `row`, in its stored order, that were decoded
+// without scales; does nothing where there are none. Requires values.size() ==
+// cols. Thread-safe.
+void ScaleRow(const StoredMatrix& matrix, uint64_t row,
+              std::span<float> values);
+
 // Rows [first, first + count), in their stored order, as numbers of the model,
 // side by side: whatever the layout, scales applied. Requires
 // CanDecodeRows(matrix) and out.size() == count * cols. A number that is not
