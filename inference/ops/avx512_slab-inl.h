@@ -14,6 +14,7 @@
 #include "hwy/base.h"
 #include "inference/ops/activations.h"
 #include "inference/ops/avx512_codes-inl.h"
+#include "inference/ops/avx512_scales-inl.h"
 #include "inference/ops/avx512_sums-inl.h"
 
 namespace inference::avx512 {

@@ -22,8 +22,6 @@
 #include "hwy/base.h"
 #include "inference/ops/activations.h"
 #include "inference/quant/block_types.h"
-#include "inference/quant/float_formats.h"
-#include "inference/quant/packed_scales.h"
 #include "verify/base/check.h"
 
 // All other headers come before: their inline functions must not be compiled
@@ -33,6 +31,7 @@ HWY_PUSH_ATTRIBUTES(
     "avx512cd,avx512bw,avx512dq,avx512vl,avx512vnni")
 
 #include "inference/ops/avx512_codes-inl.h"
+#include "inference/ops/avx512_scales-inl.h"
 #include "inference/ops/avx512_slab-inl.h"
 #include "inference/ops/avx512_sums-inl.h"
 
