@@ -81,6 +81,22 @@ HWY_INLINE __m512 DirectSub(const RowBlocks& rows, const LaneScales& scales,
   return total;
 }
 
+// Large blocks keep the processor busy for longer than it looks ahead: without
+// this each row's next block is asked for when it is needed.
+constexpr size_t kBytesAhead = 512;
+template <class Type>
+HWY_INLINE void PrefetchRows(const RowBlocks& rows) {
+  if constexpr (Type::kSubBlocks > 1) {
+    for (size_t r = 0; r < kLaneRows; ++r) {
+      for (size_t at = 0; at < Type::kBlockBytes; at += 64) {
+        _mm_prefetch(
+            reinterpret_cast<const char*>(rows.at(r) + kBytesAhead + at),
+            _MM_HINT_T0);
+      }
+    }
+  }
+}
+
 // 16 rows times one token.
 template <class Type, size_t... kSubs>
 HWY_INLINE __m512 DirectSixteen(RowBlocks rows, size_t num_blocks,
@@ -89,6 +105,7 @@ HWY_INLINE __m512 DirectSixteen(RowBlocks rows, size_t num_blocks,
   __m512 total = _mm512_setzero_ps();
   LaneScales scales;
   for (size_t b = 0; b < num_blocks; ++b) {
+    PrefetchRows<Type>(rows);
     Type::Scales(rows, &scales);
     ((total = DirectSub<Type, kSubs>(rows, scales, x[kSubs], total)), ...);
     rows.base += Type::kBlockBytes;
