@@ -33,6 +33,28 @@ HWY_INLINE __m512i TwoNibbleRows(const std::byte* a, const std::byte* b) {
                           _mm512_set1_epi8(15));
 }
 
+// Codes of four blocks of one row that follow each other: all first halves,
+// all second halves.
+struct FourBlocks {
+  __m512i first;
+  __m512i second;
+};
+
+// 16 bytes each at four places that are `stride` apart, side by side.
+HWY_INLINE __m512i FourAt(const std::byte* p, size_t stride) {
+  __m512i v = _mm512_castsi128_si512(Load16(p));
+  v = _mm512_mask_broadcast_i64x2(v, 0x0c, Load16(p + stride));
+  v = _mm512_mask_broadcast_i64x2(v, 0x30, Load16(p + 2 * stride));
+  return _mm512_mask_broadcast_i64x2(v, 0xc0, Load16(p + 3 * stride));
+}
+
+HWY_INLINE FourBlocks FourNibbleBlocks(const std::byte* p, size_t stride) {
+  const __m512i low = _mm512_set1_epi8(15);
+  const __m512i bytes = FourAt(p, stride);
+  return {_mm512_and_si512(bytes, low),
+          _mm512_and_si512(_mm512_srli_epi16(bytes, 4), low)};
+}
+
 HWY_INLINE uint32_t LoadU32(const std::byte* p) {
   uint32_t value;
   std::memcpy(&value, p, sizeof(value));
@@ -47,6 +69,7 @@ HWY_INLINE uint32_t LoadU32(const std::byte* p) {
 //   kSplit    the order of Codes: first halves of both rows, then second
 //             halves; else one row, then the other
 //   Codes<s>  those of sub-block s of two rows
+//   Quad      if there: codes of four blocks of a row at once
 //   Scales    of all sub-blocks of 16 rows: [sub][0] where there are no halves
 template <size_t kBytes, size_t kSubs, int kZeroShift, bool kHalf, bool kOffset,
           bool kSplitRows = false>
@@ -69,21 +92,28 @@ struct Q8_0 : Shape<sizeof(BlockQ8_0), 1, 7, false, false> {
   }
 };
 
-struct Q4_0 : Shape<sizeof(BlockQ4_0), 1, 3, false, false, true> {
+// Small blocks of 32 nibbles, which have their 16 bytes at kAt. Type::Levels
+// makes codes of nibbles.
+template <class Type, size_t kBytes, size_t kAt, int kZeroShift, bool kOffset>
+struct NibbleShape : Shape<kBytes, 1, kZeroShift, false, kOffset, true> {
   template <size_t kSub>
   static HWY_INLINE __m512i Codes(const std::byte* a, const std::byte* b) {
-    return TwoNibbleRows(a + 2, b + 2);
+    return Type::Levels(TwoNibbleRows(a + kAt, b + kAt));
   }
+  static HWY_INLINE FourBlocks Quad(const std::byte* row) {
+    const FourBlocks nibbles = FourNibbleBlocks(row + kAt, kBytes);
+    return {Type::Levels(nibbles.first), Type::Levels(nibbles.second)};
+  }
+  static HWY_INLINE __m512i Levels(__m512i nibbles) { return nibbles; }
+};
+
+struct Q4_0 : NibbleShape<Q4_0, sizeof(BlockQ4_0), 2, 3, false> {
   static HWY_INLINE void Scales(const RowBlocks& rows, LaneScales* out) {
     _mm512_store_ps(out->scale[0][0], LaneHalves(rows, 0));
   }
 };
 
-struct Q4_1 : Shape<sizeof(BlockQ4_1), 1, 32, false, true, true> {
-  template <size_t kSub>
-  static HWY_INLINE __m512i Codes(const std::byte* a, const std::byte* b) {
-    return TwoNibbleRows(a + 4, b + 4);
-  }
+struct Q4_1 : NibbleShape<Q4_1, sizeof(BlockQ4_1), 4, 32, true> {
   static HWY_INLINE void Scales(const RowBlocks& rows, LaneScales* out) {
     _mm512_store_ps(out->scale[0][0], LaneHalves(rows, 0));
     _mm512_store_ps(out->offset[0][0], LaneHalves(rows, 2));
@@ -98,11 +128,33 @@ HWY_INLINE __m512i AddFifthBits(__m512i nibbles, uint32_t a, uint32_t b) {
   return _mm512_mask_add_epi8(nibbles, bits, nibbles, _mm512_set1_epi8(16));
 }
 
+// The fifth bits of four blocks of a row, which stand kAt bytes into each.
+template <size_t kBytes, size_t kAt>
+HWY_INLINE FourBlocks AddFifthBits(const FourBlocks& nibbles,
+                                   const std::byte* row) {
+  uint64_t first = 0;
+  uint64_t second = 0;
+  HWY_UNROLL(4)
+  for (size_t b = 0; b < 4; ++b) {
+    const uint64_t bits = LoadU32(row + b * kBytes + kAt);
+    first |= (bits & 0xffff) << (16 * b);
+    second |= bits >> 16 << (16 * b);
+  }
+  const __m512i sixteen = _mm512_set1_epi8(16);
+  return {
+      _mm512_mask_add_epi8(nibbles.first, first, nibbles.first, sixteen),
+      _mm512_mask_add_epi8(nibbles.second, second, nibbles.second, sixteen)};
+}
+
 struct Q5_0 : Shape<sizeof(BlockQ5_0), 1, 4, false, false, true> {
   template <size_t kSub>
   static HWY_INLINE __m512i Codes(const std::byte* a, const std::byte* b) {
     return AddFifthBits(TwoNibbleRows(a + 6, b + 6), LoadU32(a + 2),
                         LoadU32(b + 2));
+  }
+  static HWY_INLINE FourBlocks Quad(const std::byte* row) {
+    return AddFifthBits<kBlockBytes, 2>(FourNibbleBlocks(row + 6, kBlockBytes),
+                                        row);
   }
   static HWY_INLINE void Scales(const RowBlocks& rows, LaneScales* out) {
     _mm512_store_ps(out->scale[0][0], LaneHalves(rows, 0));
@@ -114,6 +166,10 @@ struct Q5_1 : Shape<sizeof(BlockQ5_1), 1, 32, false, true, true> {
   static HWY_INLINE __m512i Codes(const std::byte* a, const std::byte* b) {
     return AddFifthBits(TwoNibbleRows(a + 8, b + 8), LoadU32(a + 4),
                         LoadU32(b + 4));
+  }
+  static HWY_INLINE FourBlocks Quad(const std::byte* row) {
+    return AddFifthBits<kBlockBytes, 4>(FourNibbleBlocks(row + 8, kBlockBytes),
+                                        row);
   }
   static HWY_INLINE void Scales(const RowBlocks& rows, LaneScales* out) {
     _mm512_store_ps(out->scale[0][0], LaneHalves(rows, 0));
@@ -129,20 +185,18 @@ HWY_INLINE __m512i LookUp(const int8_t (&levels)[16], __m512i nibbles) {
   return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), nibbles);
 }
 
-struct Iq4Nl : Shape<sizeof(BlockIq4Nl), 1, 7, false, false, true> {
-  template <size_t kSub>
-  static HWY_INLINE __m512i Codes(const std::byte* a, const std::byte* b) {
-    return LookUp(kIq4Levels, TwoNibbleRows(a + 2, b + 2));
+struct Iq4Nl : NibbleShape<Iq4Nl, sizeof(BlockIq4Nl), 2, 7, false> {
+  static HWY_INLINE __m512i Levels(__m512i nibbles) {
+    return LookUp(kIq4Levels, nibbles);
   }
   static HWY_INLINE void Scales(const RowBlocks& rows, LaneScales* out) {
     _mm512_store_ps(out->scale[0][0], LaneHalves(rows, 0));
   }
 };
 
-struct Mxfp4 : Shape<sizeof(BlockMxfp4), 1, 7, false, false, true> {
-  template <size_t kSub>
-  static HWY_INLINE __m512i Codes(const std::byte* a, const std::byte* b) {
-    return LookUp(kFp4TwiceLevels, TwoNibbleRows(a + 1, b + 1));
+struct Mxfp4 : NibbleShape<Mxfp4, sizeof(BlockMxfp4), 1, 7, false> {
+  static HWY_INLINE __m512i Levels(__m512i nibbles) {
+    return LookUp(kFp4TwiceLevels, nibbles);
   }
   // Half of 2^(e - 127), since the levels are doubled.
   static HWY_INLINE void Scales(const RowBlocks& rows, LaneScales* out) {

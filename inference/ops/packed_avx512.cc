@@ -31,88 +31,13 @@ HWY_PUSH_ATTRIBUTES(
     "avx512cd,avx512bw,avx512dq,avx512vl,avx512vnni")
 
 #include "inference/ops/avx512_codes-inl.h"
+#include "inference/ops/avx512_direct-inl.h"
 #include "inference/ops/avx512_scales-inl.h"
 #include "inference/ops/avx512_slab-inl.h"
 #include "inference/ops/avx512_sums-inl.h"
 
 namespace inference {
 namespace avx512 {
-
-template <class Type, size_t kSub>
-HWY_INLINE __m512 DirectSub(const RowBlocks& rows, const LaneScales& scales,
-                            const ActivationBlock& x, __m512 total) {
-  __m512i bytes = _mm512_broadcast_i64x4(
-      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x.q)));
-  if constexpr (Type::kSplit) {
-    bytes = _mm512_shuffle_i32x4(bytes, bytes, 0x50);
-  }
-  __m512i v[8];
-  HWY_UNROLL(8)
-  for (size_t i = 0; i < 8; ++i) {
-    const __m512i codes = Type::template Codes<kSub>(rows.at(kPairs[i][0]),
-                                                     rows.at(kPairs[i][1]));
-    v[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), codes, bytes);
-  }
-  const HalfVectors sums = FoldPairs<Type::kSplit>(v);
-  if constexpr (Type::kHalves) {
-    const auto first =
-        _mm512_add_epi32(sums.first, Start<Type::kZero>(x.minus_half_sum));
-    const auto second = _mm512_add_epi32(
-        sums.second, Start<Type::kZero>(x.minus_sum - x.minus_half_sum));
-    total = AddScaled(first, scales.scale[kSub][0], x.scale, total);
-    total = AddScaled(second, scales.scale[kSub][1], x.scale, total);
-  } else {
-    const auto sum = _mm512_add_epi32(_mm512_add_epi32(sums.first, sums.second),
-                                      Start<Type::kZero>(x.minus_sum));
-    total = AddScaled(sum, scales.scale[kSub][0], x.scale, total);
-  }
-  if constexpr (Type::kOffsets) {
-    if constexpr (Type::kHalves) {
-      const float half = HalfSum(x);
-      total = _mm512_fmadd_ps(_mm512_load_ps(scales.offset[kSub][0]),
-                              _mm512_set1_ps(half), total);
-      total = _mm512_fmadd_ps(_mm512_load_ps(scales.offset[kSub][1]),
-                              _mm512_set1_ps(x.sum - half), total);
-    } else {
-      total = _mm512_fmadd_ps(_mm512_load_ps(scales.offset[kSub][0]),
-                              _mm512_set1_ps(x.sum), total);
-    }
-  }
-  return total;
-}
-
-// Large blocks keep the processor busy for longer than it looks ahead: without
-// this each row's next block is asked for when it is needed.
-constexpr size_t kBytesAhead = 512;
-template <class Type>
-HWY_INLINE void PrefetchRows(const RowBlocks& rows) {
-  if constexpr (Type::kSubBlocks > 1) {
-    for (size_t r = 0; r < kLaneRows; ++r) {
-      for (size_t at = 0; at < Type::kBlockBytes; at += 64) {
-        _mm_prefetch(
-            reinterpret_cast<const char*>(rows.at(r) + kBytesAhead + at),
-            _MM_HINT_T0);
-      }
-    }
-  }
-}
-
-// 16 rows times one token.
-template <class Type, size_t... kSubs>
-HWY_INLINE __m512 DirectSixteen(RowBlocks rows, size_t num_blocks,
-                                const ActivationBlock* x,
-                                std::index_sequence<kSubs...>) {
-  __m512 total = _mm512_setzero_ps();
-  LaneScales scales;
-  for (size_t b = 0; b < num_blocks; ++b) {
-    PrefetchRows<Type>(rows);
-    Type::Scales(rows, &scales);
-    ((total = DirectSub<Type, kSubs>(rows, scales, x[kSubs], total)), ...);
-    rows.base += Type::kBlockBytes;
-    x += sizeof...(kSubs);
-  }
-  return total;
-}
 
 // Rows of a matrix that may have fewer than 16: then they are copied to where
 // there is room for 16.
