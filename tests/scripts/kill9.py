@@ -110,7 +110,8 @@ def kills(box, origin, generator, kind):
 
 def signals(box, origin):
     """Asked to stop it stops soon, and knows all it had."""
-    seeder = box.seed(origin, "--up", f"{2 * RATE}")
+    # A download that lasts for as long as a second process needs to start.
+    seeder = box.seed(origin, "--up", str(KILL_RATE["v1"]))
     output = box.path("stopped")
     env = box.user("stopped-user")
     had = 0
@@ -135,14 +136,16 @@ def signals(box, origin):
         equal(run.error["code"], "E-INTERRUPTED", "error code")
         contains(run.error["hint"], "run the same command again", "the hint")
         no_final_name(output)
+    # A seeder that is stopped was not in error.
+    ended = seeder.process.stop(signal.SIGINT, 130)
+    check(ended.result["summary"]["uploaded_bytes"] > 0, f"nothing sent\n{ended}")
+    seeder = box.seed(origin)
     run = box.run(*arguments(seeder, output), env=env)
     check(run.of_type("plan")[-1]["resume_bytes"] >= had, "lost at the end")
     check(all(event["code"] != "RECHECK" for event in run.of_type("warning")),
           f"checked again after an end in order\n{run}")
     same_tree(os.path.join(output, "demo"), origin)
-    # A seeder that is stopped was not in error.
-    ended = seeder.process.stop(signal.SIGINT, 130)
-    check(ended.result["summary"]["uploaded_bytes"] > 0, f"nothing sent\n{ended}")
+    seeder.stop()
 
 
 def damaged_state(box, origin):

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Perplexity by this engine and by llama.cpp's, of files that either wrote.
+
+    tests/bench/perplexity.py LODESTONE_BINARY MODEL TEXT --llama FOLDER
+        [--ctx 512] [--types bf16,q8_0,...]
+
+MODEL is a folder or file that `lodestone convert` reads; FOLDER holds the
+built llama-perplexity and llama-quantize. For each type the model is written
+by both programs, and each file is read by both engines. Prints four figures a
+type and by how much the engines differ on the same file. A type that llama.cpp
+does not write (or read) has a dash.
+"""
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+# Our names and those of llama-quantize; pure: every tensor gets the type.
+TYPES = {"f32": "F32", "f16": "F16", "bf16": "BF16", "q8_0": "Q8_0",
+         "q6_k": "Q6_K", "q5_k": "Q5_K_S", "q4_k": "Q4_K_S", "q5_1": "Q5_1",
+         "q5_0": "Q5_0", "q4_1": "Q4_1", "q4_0": "Q4_0", "iq4_nl": "IQ4_NL",
+         "mxfp4": "MXFP4", "q5_k_m": "Q5_K_M", "q4_k_m": "Q4_K_M"}
+
+
+class Bench:
+    def __init__(self, options, folder):
+        self.options, self.folder = options, folder
+        self.binary = os.path.abspath(options.binary)
+        self.source = os.path.join(folder, "source.gguf")
+        self.convert(self.source, "bf16")
+
+    def convert(self, path, kind):
+        subprocess.run([self.binary, "convert", self.options.model, path,
+                        "--to", kind], check=True, stdout=subprocess.DEVNULL)
+
+    def quantize(self, path, kind):
+        """False where llama-quantize has no such type."""
+        done = subprocess.run(
+            [os.path.join(self.options.llama, "llama-quantize"), "--pure",
+             self.source, path, TYPES[kind], "2"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return done.returncode == 0
+
+    def ours(self, path, *flags):
+        done = subprocess.run(
+            [self.binary, "eval", "perplexity", path, "--file",
+             self.options.text, "--ctx", str(self.options.ctx), "--json",
+             *flags], stdout=subprocess.PIPE)
+        if done.returncode != 0:
+            return None
+        last = json.loads(done.stdout.splitlines()[-1])
+        return last["summary"]["perplexity"]
+
+    def theirs(self, path):
+        done = subprocess.run(
+            [os.path.join(self.options.llama, "llama-perplexity"), "-m", path,
+             "-f", self.options.text, "-c", str(self.options.ctx), "-t", "2"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        found = re.search(rb"Final estimate: PPL = ([0-9.]+)", done.stdout)
+        return float(found[1]) if done.returncode == 0 and found else None
+
+
+def figure(value):
+    return f"{value:9.4f}" if value is not None else "        -"
+
+
+def difference(a, b):
+    if a is None or b is None:
+        return "       -"
+    return f"{100 * (a / b - 1):+7.3f}%"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("binary")
+    parser.add_argument("model")
+    parser.add_argument("text")
+    parser.add_argument("--llama", required=True)
+    parser.add_argument("--ctx", type=int, default=512)
+    parser.add_argument("--types", default=",".join(TYPES))
+    options = parser.parse_args()
+    folder = tempfile.mkdtemp(prefix="lodestone-perplexity-")
+    try:
+        bench = Bench(options, folder)
+        print("type     our file:  ours  llama.cpp  differ  |  their file: "
+              "ours  llama.cpp  differ")
+        for kind in options.types.split(","):
+            mine = os.path.join(folder, "ours.gguf")
+            other = os.path.join(folder, "theirs.gguf")
+            bench.convert(mine, kind)
+            a, b = bench.ours(mine), bench.theirs(mine)
+            c = d = None
+            if bench.quantize(other, kind):
+                c, d = bench.ours(other), bench.theirs(other)
+            print(f"{kind:<8} {figure(a)} {figure(b)} {difference(a, b)}  |  "
+                  f"{figure(c)} {figure(d)} {difference(c, d)}", flush=True)
+            for path in (mine, other):
+                if os.path.exists(path):
+                    os.remove(path)
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
