@@ -92,6 +92,8 @@ class LyingPeer:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self):
+        # Closing alone leaves the thread that waits in accept() one more peer.
+        self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
     def _accept(self):
