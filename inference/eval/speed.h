@@ -42,14 +42,14 @@ verify::Result<SpeedReport> MeasureSpeed(const Model& model,
 // Text that repeats itself, by guesses and without.
 struct LookupReport {
   std::vector<double> plain_rates;   // tokens per second, one by one
-  std::vector<double> lookup_rates;  // with guesses, which change no token
+  std::vector<double> lookup_rates;  // with guesses
   LookupCounts counts;               // of one run
 };
 
-// The model goes on, with its likeliest tokens, with a text that says the same
-// thing over and over; each way in turn, `repeats` times. Errors:
-// kInvalidArgument (no repeat, no token), kInternal (a guess has changed the
-// text, which would be a bug), those of Generate.
+// Tokens of a fixed text that says the same thing over and over, after it has
+// said it once: what the model would choose is not looked at, and a guess is
+// right where it is the text. Each way in turn, `repeats` times. Errors:
+// kInvalidArgument (no repeat, no token), those of Session.
 verify::Result<LookupReport> MeasureLookup(const Model& model,
                                            uint64_t generated_tokens,
                                            uint64_t repeats,

@@ -35,10 +35,10 @@ Result<void> CheckLogits(std::span<const float> logits, uint64_t position) {
     if (std::isfinite(logits[i])) {
       any_finite = true;
     } else if (std::isnan(logits[i]) || logits[i] > 0) {
-      return verify::Fail(
-                 ErrorCode::kCorrupt,
-                 verify::StrCat("the model gave ", double{logits[i]},
-                                " for token ", i, " at position ", position))
+      return verify::Fail(ErrorCode::kCorrupt,
+                          verify::StrCat(
+                              "the model gave ", static_cast<double>(logits[i]),
+                              " for token ", i, " at position ", position))
           .Id("E-LOGITS")
           .Hint("run the smoke test: it names the layer that went wrong");
     }

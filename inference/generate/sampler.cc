@@ -23,6 +23,9 @@ using verify::StrCat;
 constexpr size_t kFirstRanked = 64;
 constexpr size_t kRankedGrowth = 8;
 
+// As a flag that says 0.01 is read.
+constexpr auto kLeastPenalty = static_cast<double>(0.01f);
+
 TokenId Greedy(std::span<const float> logits) {
   TokenId best = -1;
   float largest = -std::numeric_limits<float>::infinity();
@@ -38,12 +41,12 @@ TokenId Greedy(std::span<const float> logits) {
 }
 
 // Also refuses what is no number, which compares as false with everything.
-Result<void> CheckRange(std::string_view flag, float value, float low,
-                        float high) {
+Result<void> CheckRange(std::string_view flag, float option, double low,
+                        double high) {
+  const auto value = static_cast<double>(option);
   if (value >= low && value <= high) return {};
   return Fail(ErrorCode::kInvalidArgument,
-              StrCat(flag, ": ", double{value}, " is not between ", double{low},
-                     " and ", double{high}))
+              StrCat(flag, ": ", value, " is not between ", low, " and ", high))
       .Id("E-SAMPLING");
 }
 
@@ -58,8 +61,8 @@ Result<void> CheckSamplerOptions(const SamplerOptions& options) {
         .Id("E-SAMPLING");
   }
   RETURN_IF_ERROR(CheckRange("--min-p", options.min_p, 0, 1));
-  RETURN_IF_ERROR(
-      CheckRange("--repeat-penalty", options.repeat_penalty, 0.01f, 100));
+  RETURN_IF_ERROR(CheckRange("--repeat-penalty", options.repeat_penalty,
+                             kLeastPenalty, 100));
   if (options.repeat_last_n > kMaxRepeatWindow) {
     return Fail(ErrorCode::kInvalidArgument,
                 StrCat("--repeat-last-n: ", options.repeat_last_n,
