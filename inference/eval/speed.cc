@@ -66,8 +66,13 @@ Result<size_t> Advance(Session& session, std::span<const TokenId> text,
   const auto guess =
       GuessTokens(text.first(at + 1), std::min(length.Next(), end - at - 1));
   ++counts.passes;
+  const auto start = Clock::now();
+  const auto seconds = [start] {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  };
   if (guess.empty()) {
     RETURN_IF_ERROR(session.Append(text.subspan(at, 1), nullptr, &cancel));
+    length.Report(0, 0, seconds());
     return size_t{0};
   }
   std::vector<TokenId> batch = {text[at]};
@@ -77,7 +82,7 @@ Result<size_t> Advance(Session& session, std::span<const TokenId> text,
   size_t right = 0;
   while (right < guess.size() && guess[right] == text[at + 1 + right]) ++right;
   CHECK(session.Rewind(at + 1 + right));
-  length.Report(guess.size(), right);
+  length.Report(guess.size(), right, seconds());
   counts.proposed += guess.size();
   counts.accepted += right;
   return right;

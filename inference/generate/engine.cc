@@ -79,6 +79,7 @@ class Generation {
   Result<void> RunPrompt(std::span<const TokenId> prompt);
   Result<void> Answer();
   bool Sample(std::span<const float> logits, uint64_t position);
+  size_t AcceptedTokens() const;
   Result<void> HandOn();
   Result<void> Step();
   Result<void> RunGuess(std::span<const TokenId> batch);
@@ -163,11 +164,16 @@ bool Generation::Sample(std::span<const float> logits, uint64_t position) {
   return true;
 }
 
+// Every sampled token but the last was guessed, and so is in the session; if
+// none could be sampled after it, all were.
+size_t Generation::AcceptedTokens() const {
+  return bad_logits_.has_value() ? sampled_.size() : sampled_.size() - 1;
+}
+
 // Hands on what was sampled, until something ends the text: then the session
 // is as if nothing had been guessed beyond.
 Result<void> Generation::HandOn() {
-  const size_t in_session =
-      bad_logits_.has_value() ? sampled_.size() : sampled_.size() - 1;
+  const size_t in_session = AcceptedTokens();
   const auto end_before = [&](size_t index, FinishReason reason) {
     CHECK(session_.Rewind(session_.position() - (in_session - index)));
     Finish(reason);
@@ -215,6 +221,7 @@ Result<void> Generation::Step() {
     const auto guess = GuessTokens(sequence_, static_cast<size_t>(most));
     batch.insert(batch.end(), guess.begin(), guess.end());
   }
+  const auto start = Clock::now();
   auto done = batch.size() > 1 ? RunGuess(batch)
                                : session_.Append(batch, observer_, &cancel_);
   if (!done && done.error().code == ErrorCode::kCancelled) {
@@ -222,7 +229,12 @@ Result<void> Generation::Step() {
     return {};
   }
   RETURN_IF_ERROR(done);
+  const size_t proposed = batch.size() - 1;
+  const size_t accepted = proposed == 0 ? 0 : AcceptedTokens();
+  draft_length_.Report(proposed, accepted, SecondsSince(start));
   ++outcome_.lookup.passes;
+  outcome_.lookup.proposed += proposed;
+  outcome_.lookup.accepted += accepted;
   if (wanted == 0) {
     Finish(FinishReason::kLength);
   } else if (batch.size() == 1) {
@@ -250,15 +262,7 @@ Result<void> Generation::RunGuess(std::span<const TokenId> batch) {
     sequence_.resize(old_size);
     return done;
   }
-  // Every sampled token but the last was guessed, and so is in the session; if
-  // none could be sampled after it, all were.
-  const size_t proposed = batch.size() - 1;
-  const size_t accepted =
-      bad_logits_.has_value() ? sampled_.size() : sampled_.size() - 1;
-  CHECK(session_.Rewind(start + 1 + accepted));
-  draft_length_.Report(proposed, accepted);
-  outcome_.lookup.proposed += proposed;
-  outcome_.lookup.accepted += accepted;
+  CHECK(session_.Rewind(start + 1 + AcceptedTokens()));
   return {};
 }
 

@@ -15,6 +15,9 @@ constexpr size_t kMaxLookupMatch = 32;
 // second token brings its own experts): of 64 steps that is not felt.
 constexpr size_t kLongestPause = 64;
 
+// Of the latest step in the average time of one.
+constexpr double kNewShare = 0.25;
+
 // Tokens that agree before position `end` and at the end of the sequence.
 size_t AgreementAt(std::span<const TokenId> sequence, size_t end) {
   const size_t most = std::min(end, kMaxLookupMatch);
@@ -59,16 +62,27 @@ size_t DraftLength::Next() {
   return length_;
 }
 
-void DraftLength::Report(size_t proposed, size_t accepted) {
-  CHECK(proposed > 0 && accepted <= proposed);
-  if (accepted == proposed) {
-    length_ = std::min(std::max(length_, 2 * proposed), kMaxDraftTokens);
-    pause_ = 0;
+bool DraftLength::WasWorthIt(size_t proposed, size_t accepted,
+                             double seconds) const {
+  // Nothing to compare with: half of it right.
+  if (plain_seconds_ == 0) return 2 * accepted >= proposed;
+  return seconds <= static_cast<double>(accepted + 1) * plain_seconds_;
+}
+
+void DraftLength::Report(size_t proposed, size_t accepted, double seconds) {
+  CHECK(accepted <= proposed);
+  if (proposed == 0) {
+    plain_seconds_ =
+        plain_seconds_ == 0
+            ? seconds
+            : plain_seconds_ + kNewShare * (seconds - plain_seconds_);
     return;
   }
   // As far as it went this time, and one to find out whether it goes further.
-  length_ = std::min(accepted + 1, kMaxDraftTokens);
-  if (2 * accepted >= proposed) {
+  length_ =
+      accepted == proposed ? std::max(length_, 2 * proposed) : accepted + 1;
+  length_ = std::min(length_, kMaxDraftTokens);
+  if (WasWorthIt(proposed, accepted, seconds)) {
     pause_ = 0;
     return;
   }

@@ -36,22 +36,30 @@ inline constexpr size_t kMaxDraftTokens = 16;
 std::vector<TokenId> GuessTokens(std::span<const TokenId> sequence,
                                  size_t max_tokens);
 
-// How long the next guess should be, from what became of those before. One
-// thread.
+// How long the next guess should be, from what became of those before: longer
+// while all is right, else as far as it went. A step with a guess that took
+// longer than its tokens would have taken one by one was not worth it (in a
+// mixture each token of a batch brings its own experts): then, with kAuto,
+// there is a pause, which doubles from one such guess to the next. So what
+// depends on the clock is when tokens come, and never which. One thread.
 class DraftLength {
  public:
   explicit DraftLength(LookupMode mode) : mode_(mode) {}
 
   // Call once for each step. 0: no guess this time.
   size_t Next();
-  // What became of a guess of `proposed` > 0 tokens.
-  void Report(size_t proposed, size_t accepted);
+  // What became of a step: of `proposed` tokens that were guessed, 0 if none
+  // were, `accepted` were right.
+  void Report(size_t proposed, size_t accepted, double seconds);
 
  private:
+  bool WasWorthIt(size_t proposed, size_t accepted, double seconds) const;
+
   LookupMode mode_;
   size_t length_ = 4;
-  size_t pause_ = 0;      // steps without a guess after the next failure
-  size_t steps_off_ = 0;  // of the present pause that are still to come
+  double plain_seconds_ = 0;  // of a step without a guess, lately; 0: unknown
+  size_t pause_ = 0;          // steps; 0: the last guess was worth it
+  size_t steps_off_ = 0;      // of the pause that are still to come
 };
 
 }  // namespace inference

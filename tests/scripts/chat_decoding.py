@@ -40,7 +40,8 @@ def lookup(box):
     kept = read(path)
     _, plain = answer(box, *ask, "off")
     write(path, kept)
-    _, guessed = answer(box, *ask, "auto")
+    # Not auto, which pauses where this machine is slow for a moment.
+    _, guessed = answer(box, *ask, "on")
     equal(guessed["ids"], plain["ids"], "an answer that was guessed")
     check(guessed["accepted_tokens"] > plain["completion_tokens"] / 2,
           f"few guesses were right: {guessed}")

@@ -410,6 +410,7 @@ TEST_F(EngineTest, WithAnObserverNothingIsGuessed) {
   Load();
   GenerateOptions options;
   options.max_tokens = 30;
+  options.lookup = LookupMode::kOn;
   Session session = NewSession(50);
   const auto guessed =
       Generate(*model_, session, kPrompt, options, cancel_, nullptr);

@@ -44,40 +44,60 @@ TEST(DraftLengthTest, GrowsWithSuccessToItsLimit) {
   size_t last = length.Next();
   EXPECT_GE(last, 1u);
   for (int i = 0; i < 8; ++i) {
-    length.Report(last, last);
+    length.Report(last, last, 1);
     const size_t next = length.Next();
     EXPECT_GE(next, last);
     last = next;
   }
   EXPECT_EQ(last, kMaxDraftTokens);
   // A short guess that was right, as at the end of a text, makes it no shorter.
-  length.Report(1, 1);
+  length.Report(1, 1, 1);
   EXPECT_EQ(length.Next(), kMaxDraftTokens);
 }
 
 TEST(DraftLengthTest, IsCutToWhatWasRight) {
   DraftLength length(LookupMode::kAuto);
-  length.Report(16, 9);
+  length.Report(16, 9, 1);
   EXPECT_EQ(length.Next(), 10u);
-  length.Report(8, 4);
+  length.Report(8, 4, 1);
   EXPECT_EQ(length.Next(), 5u);
 }
 
-// Wrong guesses become rare: 1000 steps of text that never goes on as before
-// pay for no more than 1 + 1 + 2 + 4 + ... + 64 + 64 + ... steps' worth.
+// Wrong guesses become rare: of 1000 steps of text that never goes on as
+// before, one of 4 tokens, then one of a token after each of the pauses 1, 2,
+// 4, ..., 64, and after each 64 steps of the 1000 - 4 - 127 - 7 that remain.
 TEST(DraftLengthTest, PausesWhereGuessesFail) {
   DraftLength length(LookupMode::kAuto);
   size_t wasted = 0;
   for (int step = 0; step < 1000; ++step) {
     const size_t proposed = length.Next();
-    if (proposed == 0) continue;
     wasted += proposed;
-    length.Report(proposed, 0);
+    length.Report(proposed, 0, proposed == 0 ? 1 : 1.5);
   }
-  // 4 for the first guess, then one at a time: after pauses of 1, 2, ..., 64
-  // (127 steps in all), at most 873 / 65 + 1 more.
   EXPECT_LE(wasted, 4u + 7u + 14u);
   EXPECT_GE(wasted, 10u);
+}
+
+// Against steps of one second: three tokens in 2.9 seconds are worth it, in
+// 3.1 they are not.
+TEST(DraftLengthTest, PausesWhereGuessesDoNotPay) {
+  DraftLength length(LookupMode::kAuto);
+  length.Report(0, 0, 1);
+  length.Report(4, 2, 2.9);
+  EXPECT_EQ(length.Next(), 3u);
+  length.Report(4, 2, 3.1);
+  EXPECT_EQ(length.Next(), 0u);
+  EXPECT_EQ(length.Next(), 3u);
+  length.Report(4, 2, 3.1);
+  EXPECT_EQ(length.Next(), 0u);
+  EXPECT_EQ(length.Next(), 0u);
+  EXPECT_EQ(length.Next(), 3u);
+  // One that pays ends it; the next that does not begins with one step again.
+  length.Report(4, 2, 2.9);
+  EXPECT_EQ(length.Next(), 3u);
+  length.Report(4, 2, 3.1);
+  EXPECT_EQ(length.Next(), 0u);
+  EXPECT_EQ(length.Next(), 3u);
 }
 
 TEST(DraftLengthTest, OnGuessesAlwaysAndOffNever) {
@@ -87,7 +107,7 @@ TEST(DraftLengthTest, OnGuessesAlwaysAndOffNever) {
     EXPECT_EQ(off.Next(), 0u);
     const size_t proposed = on.Next();
     ASSERT_GE(proposed, 1u);
-    on.Report(proposed, 0);
+    on.Report(proposed, 0, 1);
   }
 }
 

@@ -191,8 +191,8 @@ TEST_F(SessionFileTest, AFlippedBitAnywhereIsRefused) {
   }
 }
 
-// Numbers that a sum does not protect from: whoever writes the file writes the
-// sum.
+// F6: numbers that a sum does not protect from, since whoever writes the file
+// writes the sum.
 TEST_F(SessionFileTest, NumbersThatCannotBeAreRefused) {
   SaveOne();
   ASSERT_TRUE(Reload(WithNumber(kNumTokensAt, uint64_t{9})));
