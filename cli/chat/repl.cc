@@ -4,17 +4,24 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <utility>
 
+#include "cli/chat/expert_table.h"
 #include "cli/chat/line_editor.h"
+#include "cli/chat/saved_turns.h"
 #include "cli/signals.h"
+#include "inference/model/session_file.h"
+#include "verify/base/check.h"
 #include "verify/base/text.h"
 
 namespace cli {
 namespace {
 
+using inference::ChatTurn;
 using inference::Role;
+using inference::SessionFile;
 using inference::TokenId;
 using verify::Result;
 
@@ -29,29 +36,62 @@ constexpr std::string_view kHelp =
 }  // namespace
 
 Result<Conversation> Conversation::Create(const inference::Model& model,
-                                          const ChatOptions& options) {
+                                          const ChatOptions& options,
+                                          Output& output) {
   ChatOptions filled = options;
   if (filled.context_tokens == 0) {
     filled.context_tokens =
         std::min(kDefaultContext, model.config().context_len);
   }
-  ASSIGN_OR_RETURN(inference::Session session,
-                   inference::Session::Create(model, filled.context_tokens));
   auto version = inference::InstructVersion::kV1;
   if (!filled.raw) {
     ASSIGN_OR_RETURN(version,
                      inference::ChooseInstructVersion(model.tokenizer()));
   }
-  Conversation conversation(model, std::move(session), filled, version);
-  conversation.Clear();
+  std::vector<ChatTurn> turns;
+  std::optional<inference::Session> session;
+  if (!filled.session_path.empty()) {
+    auto loaded =
+        SessionFile::Load(model, filled.session_path, filled.context_tokens);
+    if (loaded) {
+      ASSIGN_OR_RETURN(turns, ReadTurns(loaded->note));
+      session = std::move(loaded->session);
+      output.Say(fmt::format("going on after {} tokens of {}",
+                             session->position(), filled.session_path));
+    } else if (loaded.error().code != verify::ErrorCode::kNotFound) {
+      return verify::Unexpected(std::move(loaded).error());
+    }
+  }
+  if (!session.has_value()) {
+    ASSIGN_OR_RETURN(session,
+                     inference::Session::Create(model, filled.context_tokens));
+  }
+  Conversation conversation(model, std::move(*session), filled, version);
+  conversation.SetTurns(std::move(turns));
+  if (filled.experts && model.config().is_moe()) {
+    conversation.trace_ =
+        std::make_unique<inference::ExpertTrace>(model.config());
+  } else if (filled.experts) {
+    output.Warning("NO_EXPERTS", "a dense model has no experts to show");
+  }
   return conversation;
 }
 
-void Conversation::Clear() {
-  turns_.clear();
-  if (!options_.system.empty()) {
-    turns_.push_back({Role::kSystem, options_.system});
+void Conversation::Clear() { SetTurns({}); }
+
+// An instruction that is given now takes the place of an earlier one.
+void Conversation::SetTurns(std::vector<ChatTurn> turns) {
+  turns_ = std::move(turns);
+  if (options_.system.empty()) return;
+  if (turns_.empty() || turns_[0].role != Role::kSystem) {
+    turns_.insert(turns_.begin(), {Role::kSystem, {}});
   }
+  turns_[0].text = options_.system;
+}
+
+Result<void> Conversation::Save() const {
+  if (options_.session_path.empty()) return {};
+  return SessionFile::Save(session_, options_.session_path, WriteTurns(turns_));
 }
 
 Result<std::vector<TokenId>> Conversation::PromptIds(const std::string& text) {
@@ -60,6 +100,24 @@ Result<std::vector<TokenId>> Conversation::PromptIds(const std::string& text) {
     return inference::ChatPrompt(model_->tokenizer(), version_, turns_);
   }
   return model_->tokenizer().EncodePrompt(text);
+}
+
+void Conversation::HandOn(TokenId id, const std::string& text, float logprob,
+                          Output& output) const {
+  Fields fields = {{"text", text}, {"id", id}, {"logprob", logprob}};
+  if (id == inference::kNoToken) fields["id"] = nullptr;
+  if (trace_ != nullptr) fields["routes"] = trace_->last_routes();
+  output.Event("token", fields);
+  output.PrintPart(text);
+}
+
+void Conversation::ShowExperts(Output& output) const {
+  if (trace_ == nullptr) return;
+  const uint64_t top_k = model_->config().num_experts_per_token;
+  output.Event("experts", ExpertFields(*trace_, top_k));
+  for (const auto& line : ExpertTable(*trace_, top_k, LocaleIsUtf8())) {
+    output.Say(line);
+  }
 }
 
 Result<inference::GenerateOutcome> Conversation::Ask(
@@ -77,42 +135,46 @@ Result<inference::GenerateOutcome> Conversation::Ask(
   }
   // What the session holds already need not run again; the last token must,
   // for its logits.
+  const auto seen = session_.tokens();
   size_t common = 0;
-  while (common < seen_.size() && common + 1 < ids.size() &&
-         seen_[common] == ids[common]) {
+  while (common < seen.size() && common + 1 < ids.size() &&
+         seen[common] == ids[common]) {
     ++common;
   }
   if (!session_.Rewind(common)) {
     common = 0;
     CHECK(session_.Rewind(0));
   }
-  seen_.clear();
-  auto outcome = inference::Generate(
-      *model_, session_, std::span(ids).subspan(common), options_.generate,
-      cancel, [&](TokenId id, const std::string& part, float logprob) {
-        output.Event("token",
-                     {{"text", part}, {"id", id}, {"logprob", logprob}});
-        output.PrintPart(part);
-      });
-  if (!outcome) {
-    CHECK(session_.Rewind(0));
-    return outcome;
-  }
-  // The session holds the prompt and those answer tokens that were run; the
-  // last one may only have been sampled.
-  seen_ = ids;
-  for (const TokenId id : outcome->ids) {
-    if (seen_.size() >= session_.position()) break;
-    seen_.push_back(id);
-  }
-  if (!options_.raw) turns_.push_back({Role::kAssistant, outcome->text});
+  reused_tokens_ = common;
+  if (trace_ != nullptr) trace_->Reset();
+  ASSIGN_OR_RETURN(auto outcome,
+                   inference::Generate(
+                       *model_, session_, std::span(ids).subspan(common),
+                       options_.generate, cancel,
+                       [&](TokenId id, const std::string& part, float logprob) {
+                         HandOn(id, part, logprob, output);
+                       },
+                       trace_.get()));
+  if (!options_.raw) turns_.push_back({Role::kAssistant, outcome.text});
   return outcome;
+}
+
+std::string StatsText(const inference::GenerateOutcome& outcome) {
+  std::string text = fmt::format("{} + {} tokens, {:.1f} tokens/s",
+                                 outcome.prompt_tokens, outcome.ids.size(),
+                                 static_cast<double>(outcome.ids.size()) /
+                                     std::max(1e-9, outcome.generate_seconds));
+  if (outcome.lookup.proposed > 0) {
+    text += fmt::format(", {} of {} guessed tokens right",
+                        outcome.lookup.accepted, outcome.lookup.proposed);
+  }
+  return text;
 }
 
 Result<CommandResult> RunRepl(const inference::Model& model,
                               const ChatOptions& options, Context& context) {
   ASSIGN_OR_RETURN(Conversation conversation,
-                   Conversation::Create(model, options));
+                   Conversation::Create(model, options, context.output));
   context.output.Say(std::string(kHelp));
   LineEditor editor("> ");
   CommandResult result;
@@ -138,16 +200,12 @@ Result<CommandResult> RunRepl(const inference::Model& model,
       context.output.Error(outcome.error());
       continue;
     }
+    conversation.ShowExperts(context.output);
     ++answers;
-    if (options.stats) {
-      context.output.Say(
-          fmt::format("{} + {} tokens, {:.1f} tokens/s", outcome->prompt_tokens,
-                      outcome->ids.size(),
-                      static_cast<double>(outcome->ids.size()) /
-                          std::max(1e-9, outcome->generate_seconds)));
-    }
+    if (options.stats) context.output.Say(StatsText(*outcome));
     if (context.output.failed()) break;
   }
+  RETURN_IF_ERROR(conversation.Save());
   result.summary["answers"] = answers;
   if (SignalExitCode().has_value()) result.code = *SignalExitCode();
   return result;

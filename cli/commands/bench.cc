@@ -40,6 +40,9 @@ struct Figures {
   double read_bytes_per_s = 0;
   double float_flops = 0;
   inference::SpeedReport speed;
+  inference::LookupReport lookup;      // with --lookup
+  std::vector<double> parallel_rates;  // with --parallel
+  std::vector<double> layer_seconds;   // with --layers
   uint64_t peak_bytes = 0;
 };
 
@@ -64,6 +67,13 @@ class BenchCommand final : public Command {
     app.add_option("--repeat", options_.repeats,
                    "times to measure; the median is told (3)")
         ->check(CLI::Range(1, 1000));
+    app.add_flag("--lookup", lookup_,
+                 "also a text that repeats itself, with and without guesses");
+    app.add_option("--parallel", parallel_,
+                   "also that many sequences side by side")
+        ->check(CLI::Range(1, 256));
+    app.add_flag("--layers", layers_,
+                 "also the time and the bytes of each layer for a token");
     app.add_option("--threads", num_threads_, "processors to use (all)");
     app.add_flag("--exact", exact_, "compute with float activations");
   }
@@ -116,6 +126,7 @@ class BenchCommand final : public Command {
     };
     ASSIGN_OR_RETURN(figures.speed, inference::MeasureSpeed(
                                         model, options_, context.cancel, say));
+    RETURN_IF_ERROR(MeasureMore(model, figures, context));
     // Before the buffer of the limit below is there.
     figures.peak_bytes = PeakMemoryBytes();
     verify::ThreadPool pool(num_threads_);
@@ -123,6 +134,78 @@ class BenchCommand final : public Command {
                      inference::MeasureReadBandwidth(pool));
     figures.float_flops = inference::MeasureFloatPeak(pool);
     return {};
+  }
+
+  Result<void> MeasureMore(const inference::Model& model, Figures& figures,
+                           Context& context) const {
+    const uint64_t tokens =
+        options_.generated_tokens != 0 ? options_.generated_tokens : 64;
+    if (lookup_) {
+      ASSIGN_OR_RETURN(figures.lookup,
+                       inference::MeasureLookup(model, tokens, options_.repeats,
+                                                context.cancel));
+    }
+    if (parallel_ != 0) {
+      ASSIGN_OR_RETURN(
+          figures.parallel_rates,
+          inference::MeasureParallel(model, parallel_, tokens, options_.repeats,
+                                     context.cancel));
+    }
+    if (layers_) {
+      ASSIGN_OR_RETURN(figures.layer_seconds,
+                       inference::MeasureLayers(model, tokens, context.cancel));
+    }
+    return {};
+  }
+
+  // What --lookup, --parallel and --layers have found.
+  void ReportMore(const inference::Model& model, const Figures& figures,
+                  Fields& summary, Output& out) const {
+    if (lookup_) {
+      const double plain = inference::Median(figures.lookup.plain_rates);
+      const double guessed = inference::Median(figures.lookup.lookup_rates);
+      const inference::LookupCounts& counts = figures.lookup.counts;
+      summary["lookup"] = {{"tokens_per_s", guessed},
+                           {"samples", figures.lookup.lookup_rates},
+                           {"plain_tokens_per_s", plain},
+                           {"plain_samples", figures.lookup.plain_rates},
+                           {"passes", counts.passes},
+                           {"proposed", counts.proposed},
+                           {"accepted", counts.accepted}};
+      out.Print(fmt::format(
+          "{:<12}{:>10.1f} tokens/s, {:.1f} without ({:.2f} times); {} of {} "
+          "guessed tokens right, {} passes",
+          "lookup", guessed, plain, guessed / plain, counts.accepted,
+          counts.proposed, counts.passes));
+    }
+    if (parallel_ != 0) {
+      const double rate = inference::Median(figures.parallel_rates);
+      summary["parallel"] = {{"sequences", parallel_},
+                             {"tokens_per_s", rate},
+                             {"samples", figures.parallel_rates}};
+      out.Print(fmt::format("{:<12}{:>10.1f} tokens/s together, {:.1f} each",
+                            fmt::format("parallel {}", parallel_), rate,
+                            rate / static_cast<double>(parallel_)));
+    }
+    if (layers_) ReportLayers(model, figures.layer_seconds, summary, out);
+  }
+
+  static void ReportLayers(const inference::Model& model,
+                           const std::vector<double>& seconds, Fields& summary,
+                           Output& out) {
+    summary["layers"] = Fields::array();
+    for (size_t layer = 0; layer < seconds.size(); ++layer) {
+      const uint64_t bytes = model.layer_cost(layer).bytes;
+      const std::string name = layer + 1 == seconds.size()
+                                   ? std::string("output")
+                                   : fmt::format("layer {}", layer);
+      summary["layers"].push_back(
+          {{"name", name}, {"seconds", seconds[layer]}, {"bytes", bytes}});
+      out.Print(fmt::format(
+          "{:<12}{:>10.3f} ms  {:>10}  {:>8.1f} GB/s", name,
+          1e3 * seconds[layer], verify::FormatSize(bytes),
+          static_cast<double>(bytes) / std::max(seconds[layer], 1e-9) / kGiga));
+    }
   }
 
   CommandResult Report(const inference::Model& model, const Figures& figures,
@@ -175,6 +258,7 @@ class BenchCommand final : public Command {
           read / kGiga, read / figures.read_bytes_per_s,
           figures.read_bytes_per_s / kGiga));
     }
+    ReportMore(model, figures, summary, out);
     out.Print(fmt::format("{:<12}{:>13}", "peak memory",
                           verify::FormatSize(figures.peak_bytes)));
     return result;
@@ -184,6 +268,9 @@ class BenchCommand final : public Command {
   inference::SpeedOptions options_;
   size_t num_threads_ = 0;
   bool exact_ = false;
+  bool lookup_ = false;
+  uint64_t parallel_ = 0;  // 0: not asked for
+  bool layers_ = false;
 };
 
 }  // namespace

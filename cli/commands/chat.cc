@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/core.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <iostream>
 #include <iterator>
 
 #include "cli/chat/repl.h"
 #include "cli/commands/commands.h"
+#include "inference/generate/stop_matcher.h"
 #include "verify/base/text.h"
 
 namespace cli {
@@ -46,23 +47,26 @@ class ChatCommand final : public Command {
         "answer this and end; without it standard input is the prompt if it "
         "is no terminal");
     app.add_option("--system", options_.system, "instruction that goes first");
-    app.add_option("--temp", options_.generate.sampler.temperature,
-                   "0: always the likeliest token (0)")
-        ->check(CLI::Range(0.0, 100.0));
-    app.add_option("--top-p", options_.generate.sampler.top_p,
-                   "sample from the likeliest tokens of this mass (1)")
-        ->check(CLI::Range(0.0, 1.0));
-    app.add_option("--top-k", options_.generate.sampler.top_k,
-                   "sample from that many tokens (0: all)");
-    app.add_option("--seed", options_.generate.sampler.seed,
-                   "of the random numbers (0)");
+    AddSamplerFlags(app);
     app.add_option("--max-tokens", options_.generate.max_tokens,
                    "longest answer (256)");
+    app.add_option("--stop", options_.generate.stops,
+                   "end an answer before this text; may be given again")
+        ->allow_extra_args(false);
+    app.add_option("--lookup", lookup_,
+                   "guess tokens from text that repeats itself and check them "
+                   "together: the same answer, sooner (auto)")
+        ->check(CLI::IsMember({"auto", "on", "off"}));
+    app.add_option("--session", options_.session_path,
+                   "go on with the conversation in this file if it is there, "
+                   "and save it there at the end");
     app.add_option("--ctx", options_.context_tokens,
                    "tokens that a conversation may have (4096 at most)");
     app.add_flag("--raw", options_.raw,
                  "no instruct template: go on with the text as it is");
     app.add_flag("--stats", options_.stats, "say how fast it was");
+    app.add_flag("--experts", options_.experts,
+                 "show which experts of each layer an answer went through");
     app.add_flag("--exact", exact_,
                  "compute with float activations: slower, the same on every "
                  "kind of processor but for the last places");
@@ -70,11 +74,13 @@ class ChatCommand final : public Command {
   }
 
   Result<CommandResult> Run(Context& context) override {
-    if (options_.generate.sampler.top_p <= 0) {
-      return verify::Fail(verify::ErrorCode::kInvalidArgument,
-                          "--top-p: 0 leaves no token to choose")
-          .Id("E-USAGE");
-    }
+    // Before the model is loaded, which may take long.
+    RETURN_IF_ERROR(inference::CheckSamplerOptions(options_.generate.sampler));
+    RETURN_IF_ERROR(inference::CheckStops(options_.generate.stops));
+    options_.generate.lookup = lookup_ == "on" ? inference::LookupMode::kOn
+                               : lookup_ == "off"
+                                   ? inference::LookupMode::kOff
+                                   : inference::LookupMode::kAuto;
     inference::ModelOptions model_options;
     model_options.num_threads = num_threads_;
     if (exact_) model_options.activations = inference::Activations::kExact;
@@ -96,6 +102,24 @@ class ChatCommand final : public Command {
   }
 
  private:
+  void AddSamplerFlags(CLI::App& app) {
+    inference::SamplerOptions& sampler = options_.generate.sampler;
+    app.add_option("--temp", sampler.temperature,
+                   "0: always the likeliest token (0)");
+    app.add_option("--top-k", sampler.top_k,
+                   "sample from that many tokens (0: all)");
+    app.add_option("--top-p", sampler.top_p,
+                   "sample from the likeliest tokens of this mass (1)");
+    app.add_option("--min-p", sampler.min_p,
+                   "sample from tokens at least so likely as this share of the "
+                   "likeliest (0: all)");
+    app.add_option("--repeat-penalty", sampler.repeat_penalty,
+                   "above 1: makes tokens that came lately less likely (1)");
+    app.add_option("--repeat-last-n", sampler.repeat_last_n,
+                   "tokens before that the penalty looks at (64)");
+    app.add_option("--seed", sampler.seed, "of the random numbers (0)");
+  }
+
   Result<CommandResult> OneShot(const inference::Model& model,
                                 Context& context) {
     if (verify::TrimAscii(prompt_).empty()) {
@@ -105,24 +129,27 @@ class ChatCommand final : public Command {
           .Hint("give -p TEXT, or text on standard input");
     }
     ASSIGN_OR_RETURN(Conversation conversation,
-                     Conversation::Create(model, options_));
+                     Conversation::Create(model, options_, context.output));
     ASSIGN_OR_RETURN(const inference::GenerateOutcome outcome,
                      conversation.Ask(prompt_, context.cancel, context.output));
     context.output.PrintPart("\n");
-    const double rate = static_cast<double>(outcome.ids.size()) /
-                        std::max(1e-9, outcome.generate_seconds);
-    if (options_.stats) {
-      context.output.Say(fmt::format("{} + {} tokens, {:.1f} tokens/s",
-                                     outcome.prompt_tokens, outcome.ids.size(),
-                                     rate));
-    }
+    conversation.ShowExperts(context.output);
+    if (options_.stats) context.output.Say(StatsText(outcome));
+    // Before the answer counts as given.
+    RETURN_IF_ERROR(conversation.Save());
     CommandResult result;
     result.summary["text"] = outcome.text;
     result.summary["ids"] = outcome.ids;
     result.summary["finish_reason"] = FinishText(outcome.finish);
     result.summary["prompt_tokens"] = outcome.prompt_tokens;
+    result.summary["reused_tokens"] = conversation.reused_tokens();
     result.summary["completion_tokens"] = outcome.ids.size();
-    result.summary["tg_tokens_per_s"] = rate;
+    result.summary["tg_tokens_per_s"] =
+        static_cast<double>(outcome.ids.size()) /
+        std::max(1e-9, outcome.generate_seconds);
+    result.summary["passes"] = outcome.lookup.passes;
+    result.summary["proposed_tokens"] = outcome.lookup.proposed;
+    result.summary["accepted_tokens"] = outcome.lookup.accepted;
     if (outcome.finish == inference::FinishReason::kCancelled) {
       result.code = ExitCode::kInterrupted;
     }
@@ -132,6 +159,7 @@ class ChatCommand final : public Command {
   std::string model_;
   std::string prompt_;
   ChatOptions options_;
+  std::string lookup_ = "auto";
   size_t num_threads_ = 0;
   bool exact_ = false;
   CLI::Option* prompt_option_ = nullptr;

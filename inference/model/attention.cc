@@ -83,16 +83,24 @@ void Attention::Finish(const Partial& from, float* out) const {
   }
 }
 
-bool Attention::Run(size_t layer, const float* q, size_t num_tokens,
-                    uint64_t first, KvCache& cache, float* out) {
+bool Attention::Run(size_t layer, const float* q, size_t first,
+                    size_t num_tokens, const TokenPlaces& places, float* out) {
   // Per thread: scores, the part of one block, the joined parts of a tile.
   const size_t floats =
       group_ * kAttentionBlockKeys + (1 + kTileTokens) * partial_floats_;
   for (auto& scratch : scratch_) {
     if (!scratch.Reserve(floats)) return false;
   }
-  return num_tokens == 1 ? RunOne(layer, q, first, cache, out)
-                         : RunMany(layer, q, num_tokens, first, cache, out);
+  if (num_tokens == 1) {
+    return RunOne(layer, q, places.position(first), places.cache(first), out);
+  }
+  if (places.in_one_sequence()) {
+    RunMany(layer, q, num_tokens, places.position(first), places.cache(first),
+            out);
+  } else {
+    RunEach(layer, q, first, num_tokens, places, out);
+  }
+  return true;
 }
 
 bool Attention::RunOne(size_t layer, const float* q, uint64_t position,
@@ -130,44 +138,62 @@ bool Attention::RunOne(size_t layer, const float* q, uint64_t position,
   return true;
 }
 
-bool Attention::RunMany(size_t layer, const float* q, size_t num_tokens,
-                        uint64_t first, KvCache& cache, float* out) {
+void Attention::RunTile(size_t layer, const float* q, size_t kv_head,
+                        size_t num_tokens, uint64_t position, KvCache& cache,
+                        float* scratch, float* out) {
+  const size_t row = num_heads_ * head_dim_;
+  float* scores = scratch;
+  float* memory = scores + group_ * kAttentionBlockKeys;
+  const Partial part = PartialAt(memory);
+  const auto joined = [&](size_t t) {
+    return PartialAt(memory + (1 + t) * partial_floats_);
+  };
+  const uint64_t begin =
+      Visible(position).begin / kAttentionBlockKeys * kAttentionBlockKeys;
+  for (uint64_t block = begin; block < position + num_tokens;
+       block += kAttentionBlockKeys) {
+    for (size_t t = 0; t < num_tokens; ++t) {
+      const KeyRange all = Visible(position + t);
+      const KeyRange keys = {std::max(all.begin, block),
+                             std::min(all.end, block + kAttentionBlockKeys)};
+      if (keys.begin >= keys.end) continue;
+      RunBlock(layer, q + t * row, kv_head, keys, cache, part, scores);
+      Join(part, keys.begin == all.begin, joined(t));
+    }
+  }
+  for (size_t t = 0; t < num_tokens; ++t) {
+    Finish(joined(t), out + t * row + kv_head * group_ * head_dim_);
+  }
+}
+
+void Attention::RunMany(size_t layer, const float* q, size_t num_tokens,
+                        uint64_t position, KvCache& cache, float* out) {
   const size_t row = num_heads_ * head_dim_;
   const size_t num_tiles = (num_tokens + kTileTokens - 1) / kTileTokens;
-  const auto run_tile = [&](size_t tile, size_t kv_head, float* scratch) {
-    const size_t t0 = tile * kTileTokens;
-    const size_t t1 = std::min(num_tokens, t0 + kTileTokens);
-    float* scores = scratch;
-    float* memory = scores + group_ * kAttentionBlockKeys;
-    const Partial part = PartialAt(memory);
-    const auto joined = [&](size_t t) {
-      return PartialAt(memory + (1 + t - t0) * partial_floats_);
-    };
-    const uint64_t begin =
-        Visible(first + t0).begin / kAttentionBlockKeys * kAttentionBlockKeys;
-    for (uint64_t block = begin; block < first + t1;
-         block += kAttentionBlockKeys) {
-      for (size_t t = t0; t < t1; ++t) {
-        const KeyRange all = Visible(first + t);
-        const KeyRange keys = {std::max(all.begin, block),
-                               std::min(all.end, block + kAttentionBlockKeys)};
-        if (keys.begin >= keys.end) continue;
-        RunBlock(layer, q + t * row, kv_head, keys, cache, part, scores);
-        Join(part, keys.begin == all.begin, joined(t));
-      }
-    }
-    for (size_t t = t0; t < t1; ++t) {
-      Finish(joined(t), out + t * row + kv_head * group_ * head_dim_);
-    }
-  };
   const auto run = [&](size_t item, size_t end, size_t worker) {
     for (; item < end; ++item) {
-      run_tile(item / num_kv_heads_, item % num_kv_heads_,
-               scratch_[worker].data());
+      const size_t t0 = item / num_kv_heads_ * kTileTokens;
+      RunTile(layer, q + t0 * row, item % num_kv_heads_,
+              std::min(num_tokens - t0, kTileTokens), position + t0, cache,
+              scratch_[worker].data(), out + t0 * row);
     }
   };
   pool_.ParallelForWorkers(num_tiles * num_kv_heads_, 1, std::ref(run));
-  return true;
+}
+
+void Attention::RunEach(size_t layer, const float* q, size_t first,
+                        size_t num_tokens, const TokenPlaces& places,
+                        float* out) {
+  const size_t row = num_heads_ * head_dim_;
+  const auto run = [&](size_t item, size_t end, size_t worker) {
+    for (; item < end; ++item) {
+      const size_t t = item / num_kv_heads_;
+      RunTile(layer, q + t * row, item % num_kv_heads_, 1,
+              places.position(first + t), places.cache(first + t),
+              scratch_[worker].data(), out + t * row);
+    }
+  };
+  pool_.ParallelForWorkers(num_tokens * num_kv_heads_, 1, std::ref(run));
 }
 
 }  // namespace inference

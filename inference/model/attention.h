@@ -26,12 +26,14 @@ class Attention {
             verify::ThreadPool& pool);
 
   // out[t] = softmax(q[t] . K / sqrt(head_dim)) V over the keys j with
-  // i - window < j <= i, i = first + t. Query heads h * group .. share the kv
-  // head h. Keys and values of all tokens are already in the cache.
+  // i - window < j <= i, i the position of token first + t of `places`. Query
+  // heads h * group .. share the kv head h. Keys and values of all tokens are
+  // already in their caches.
   //   q, out: [num_tokens, num_heads * head_dim]
   // False if there is no memory for scratch.
-  [[nodiscard]] bool Run(size_t layer, const float* q, size_t num_tokens,
-                         uint64_t first, KvCache& cache, float* out);
+  [[nodiscard]] bool Run(size_t layer, const float* q, size_t first,
+                         size_t num_tokens, const TokenPlaces& places,
+                         float* out);
 
  private:
   // Softmax over some of the keys for the query heads of one kv head: the
@@ -55,8 +57,13 @@ class Attention {
 
   bool RunOne(size_t layer, const float* q, uint64_t position, KvCache& cache,
               float* out);
-  bool RunMany(size_t layer, const float* q, size_t num_tokens, uint64_t first,
-               KvCache& cache, float* out);
+  // Tokens of one sequence for one kv head; the first is at `position`.
+  void RunTile(size_t layer, const float* q, size_t kv_head, size_t num_tokens,
+               uint64_t position, KvCache& cache, float* scratch, float* out);
+  void RunMany(size_t layer, const float* q, size_t num_tokens,
+               uint64_t position, KvCache& cache, float* out);
+  void RunEach(size_t layer, const float* q, size_t first, size_t num_tokens,
+               const TokenPlaces& places, float* out);
 
   const Kernels& kernels_;
   verify::ThreadPool& pool_;

@@ -118,6 +118,13 @@ void KvCache::Advance(uint64_t count) {
   if (position_ > capacity_) oldest_ = std::max(oldest_, position_ - capacity_);
 }
 
+void KvCache::Resume(uint64_t oldest, uint64_t position) {
+  CHECK(position_ == 0 && position <= max_tokens_ && oldest <= position &&
+        position - oldest <= capacity_);
+  position_ = position;
+  oldest_ = oldest;
+}
+
 bool KvCache::Rewind(uint64_t position) {
   if (position > position_) return false;
   const uint64_t first_seen =

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "verify/base/result.h"
 #include "verify/structure/model_config.h"
@@ -48,6 +49,13 @@ class KvCache {
     return data_ + ((2 * layer + 1) * capacity_ + Slot(position)) * stride_;
   }
 
+  // First position whose row is there.
+  uint64_t oldest() const { return oldest_; }
+  // Takes up a sequence of which the rows from `oldest` to `position` have been
+  // written. Requires a fresh cache, position <= max_tokens() and
+  // position - oldest <= capacity().
+  void Resume(uint64_t oldest, uint64_t position);
+
   // Moves the position after `count` tokens have been written to all layers.
   void Advance(uint64_t count);
   // Forgets all from `position` on. False, and nothing changed, if keys that
@@ -69,6 +77,28 @@ class KvCache {
   uint64_t max_tokens_ = 0;
   uint64_t position_ = 0;
   uint64_t oldest_ = 0;  // first position that has not been overwritten
+};
+
+// Where the tokens of one pass stand: one after the other at the end of one
+// sequence, or each at the end of its own. What it is made from must outlive
+// it; positions are those before Advance.
+class TokenPlaces {
+ public:
+  explicit TokenPlaces(KvCache& one) : one_(&one) {}
+  explicit TokenPlaces(std::span<KvCache* const> each) : each_(each) {}
+
+  bool in_one_sequence() const { return one_ != nullptr; }
+  KvCache& cache(size_t token) const {
+    return one_ != nullptr ? *one_ : *each_[token];
+  }
+  uint64_t position(size_t token) const {
+    return one_ != nullptr ? one_->position() + token
+                           : each_[token]->position();
+  }
+
+ private:
+  KvCache* one_ = nullptr;
+  std::span<KvCache* const> each_;
 };
 
 }  // namespace inference

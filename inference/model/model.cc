@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "inference/model/model.h"
 
-#include <algorithm>
 #include <utility>
 
-#include "inference/model/kv_cache.h"
 #include "inference/model/layer_probe.h"
 #include "inference/model/model_impl.h"
 #include "inference/text/load_tokenizer.h"
+#include "verify/base/check.h"
 #include "verify/base/text.h"
 
 namespace inference {
@@ -53,8 +52,9 @@ std::string Model::weight_type() const {
 }
 uint64_t Model::weight_bytes() const { return impl_->weights.total_bytes; }
 
-TokenCost Model::token_cost() const {
+TokenCost Model::layer_cost(uint64_t layer_index) const {
   const ModelWeights& weights = impl_->weights;
+  CHECK(layer_index <= weights.layers.size());
   TokenCost cost;
   const auto add = [&cost](const TensorView& view, uint64_t used, uint64_t of,
                            bool in_prompt) {
@@ -65,27 +65,43 @@ TokenCost Model::token_cost() const {
     cost.flops += 2 * elements;
     if (in_prompt) cost.prompt_flops += 2 * elements;
   };
+  if (layer_index == weights.layers.size()) {
+    add(weights.output, 1, 1, false);
+    return cost;
+  }
+  const LayerWeights& layer = weights.layers[layer_index];
+  const bool is_last = layer_index + 1 == weights.layers.size();
   const bool is_moe = impl_->config.is_moe();
-  for (const LayerWeights& layer : weights.layers) {
-    const bool is_last = &layer == &weights.layers.back();
-    for (const TensorView* view : {&layer.q, &layer.out}) {
-      add(*view, 1, 1, !is_last);
-    }
-    add(layer.k, 1, 1, true);
-    add(layer.v, 1, 1, true);
-    if (is_moe) add(layer.router, 1, 1, !is_last);
-    const uint64_t used = is_moe ? impl_->config.num_experts_per_token : 1;
-    for (const FfnWeights& ffn : layer.experts) {
-      for (const TensorView* view : {&ffn.gate, &ffn.up, &ffn.down}) {
-        add(*view, used, layer.experts.size(), !is_last);
-      }
+  for (const TensorView* view : {&layer.q, &layer.out}) {
+    add(*view, 1, 1, !is_last);
+  }
+  add(layer.k, 1, 1, true);
+  add(layer.v, 1, 1, true);
+  if (is_moe) add(layer.router, 1, 1, !is_last);
+  const uint64_t used = is_moe ? impl_->config.num_experts_per_token : 1;
+  for (const FfnWeights& ffn : layer.experts) {
+    for (const TensorView* view : {&ffn.gate, &ffn.up, &ffn.down}) {
+      add(*view, used, layer.experts.size(), !is_last);
     }
   }
-  add(weights.output, 1, 1, false);
   return cost;
 }
 
+TokenCost Model::token_cost() const {
+  TokenCost sum;
+  for (uint64_t layer = 0; layer <= impl_->weights.layers.size(); ++layer) {
+    const TokenCost cost = layer_cost(layer);
+    sum.bytes += cost.bytes;
+    sum.flops += cost.flops;
+    sum.prompt_flops += cost.prompt_flops;
+  }
+  return sum;
+}
+
 std::string_view Model::kernels() const { return impl_->kernels.target; }
+Activations Model::activations() const {
+  return impl_->exact ? Activations::kExact : Activations::kRounded;
+}
 
 Result<std::vector<float>> Model::RunExpert(
     uint64_t layer, uint64_t expert, std::span<const float> hidden) const {
@@ -95,122 +111,6 @@ Result<std::vector<float>> Model::RunExpert(
                        impl_->config.dim));
   }
   return LayerProbe(*this).Expert(layer, expert, hidden);
-}
-
-namespace {
-
-// Tokens whose logits are there at once: 16 MB for a vocabulary of 32,000.
-constexpr size_t kScoredTokens = 128;
-
-}  // namespace
-
-struct Session::Impl {
-  const Model& model;
-  KvCache cache;
-  std::vector<float> logits;
-
-  Result<void> CheckTokens(std::span<const TokenId> tokens) const;
-  // A ring that has gone round cannot go back: it starts anew.
-  void GoBack(uint64_t start) {
-    if (cache.position() != start && !cache.Rewind(start)) cache.Rewind(0);
-  }
-};
-
-Result<void> Session::Impl::CheckTokens(std::span<const TokenId> tokens) const {
-  if (tokens.empty()) {
-    return Fail(ErrorCode::kInvalidArgument, "no token to append");
-  }
-  const auto vocab_size = model.config().vocab_size;
-  for (const TokenId id : tokens) {
-    if (id < 0 || static_cast<uint64_t>(id) >= vocab_size) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  StrCat("token id ", id, " is outside the vocabulary of ",
-                         vocab_size));
-    }
-  }
-  const uint64_t start = cache.position();
-  if (tokens.size() > cache.max_tokens() - start) {
-    return Fail(ErrorCode::kLimit,
-                StrCat(tokens.size(), " tokens after ", start,
-                       " pass the end of the sequence at ", cache.max_tokens()))
-        .Id("E-CONTEXT");
-  }
-  return {};
-}
-
-Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Session::Session(Session&&) noexcept = default;
-Session& Session::operator=(Session&&) noexcept = default;
-Session::~Session() = default;
-
-Result<Session> Session::Create(const Model& model, uint64_t max_tokens) {
-  ASSIGN_OR_RETURN(auto cache, KvCache::Create(model.config(), max_tokens));
-  auto impl = std::make_unique<Impl>(Impl{model, std::move(cache), {}});
-  impl->logits.resize(model.config().vocab_size);
-  return Session(std::move(impl));
-}
-
-Result<void> Session::Append(std::span<const TokenId> tokens,
-                             ForwardObserver* observer,
-                             const verify::CancelToken* cancel) {
-  RETURN_IF_ERROR(impl_->CheckTokens(tokens));
-  KvCache& cache = impl_->cache;
-  const uint64_t start = cache.position();
-  Transformer& transformer = impl_->model.impl_->transformer;
-  while (!tokens.empty()) {
-    const auto batch =
-        tokens.first(std::min<size_t>(tokens.size(), kMaxBatchTokens));
-    tokens = tokens.subspan(batch.size());
-    const size_t outputs = tokens.empty() ? 1 : 0;
-    auto done = transformer.Forward(batch, cache, outputs, observer, cancel);
-    if (done && outputs != 0) {
-      done = transformer.Logits(batch.size() - 1, 1, impl_->logits, cancel);
-    }
-    if (!done) {
-      impl_->GoBack(start);
-      return done;
-    }
-  }
-  return {};
-}
-
-Result<void> Session::AppendScored(std::span<const TokenId> tokens,
-                                   size_t first, const LogitsSink& sink,
-                                   const verify::CancelToken* cancel) {
-  RETURN_IF_ERROR(impl_->CheckTokens(tokens));
-  KvCache& cache = impl_->cache;
-  const uint64_t start = cache.position();
-  Transformer& transformer = impl_->model.impl_->transformer;
-  const size_t vocab_size = impl_->logits.size();
-  std::vector<float> logits(std::min(kScoredTokens, tokens.size()) *
-                            vocab_size);
-  for (size_t at = 0; at < tokens.size();) {
-    const size_t n = std::min<size_t>(tokens.size() - at, kMaxBatchTokens);
-    const size_t skipped = std::clamp<size_t>(first, at, at + n) - at;
-    auto done = transformer.Forward(tokens.subspan(at, n), cache, n - skipped,
-                                    nullptr, cancel);
-    for (size_t t = skipped; done && t < n;) {
-      const size_t count = std::min(kScoredTokens, n - t);
-      done = transformer.Logits(
-          t, count, std::span(logits).first(count * vocab_size), cancel);
-      for (size_t i = 0; done && i < count; ++i) {
-        sink(at + t + i, std::span(logits).subspan(i * vocab_size, vocab_size));
-      }
-      t += count;
-    }
-    if (!done) {
-      impl_->GoBack(start);
-      return done;
-    }
-    at += n;
-  }
-  return {};
-}
-
-std::span<const float> Session::logits() const { return impl_->logits; }
-uint64_t Session::position() const { return impl_->cache.position(); }
-bool Session::Rewind(uint64_t position) {
-  return impl_->cache.Rewind(position);
 }
 
 }  // namespace inference

@@ -17,6 +17,7 @@
 #include "inference/text/tokenizer.h"
 #include "verify/base/progress.h"
 #include "verify/base/result.h"
+#include "verify/digest/digest.h"
 #include "verify/structure/model_config.h"
 
 namespace inference {
@@ -59,8 +60,6 @@ struct TokenCost {
                               // and in the last layer keys and values alone
 };
 
-class KvCache;
-
 // Thread-compatible; several Sessions may share a Model on one thread at a
 // time.
 class Model {
@@ -80,9 +79,12 @@ class Model {
   std::string weight_type() const;
   uint64_t weight_bytes() const;
   TokenCost token_cost() const;
+  // The same of one layer; of num_layers, that of the output matrix.
+  TokenCost layer_cost(uint64_t layer) const;
   // Which instructions it computes with: "AVX3". Results differ between them
   // in the last places.
   std::string_view kernels() const;
+  Activations activations() const;
 
   // One expert by itself: W2(silu(W1 n) * (W3 n)) with n = RMS(hidden;
   // ffn_norm of the layer). A dense model has expert 0 alone. hidden: [dim].
@@ -94,12 +96,13 @@ class Model {
  private:
   friend class LayerProbe;
   friend class Session;
+  friend verify::Sha256Digest IdentifyModel(const Model& model);
   struct Impl;
   explicit Model(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 
-// One sequence being run: its KV cache and position. The model must outlive
+// One sequence being run: its tokens and their KV cache. The model must outlive
 // it. One thread.
 class Session {
  public:
@@ -132,9 +135,24 @@ class Session {
       std::span<const TokenId> tokens, size_t first, const LogitsSink& sink,
       const verify::CancelToken* cancel = nullptr);
 
-  // [vocab_size], of the last appended token; valid until the next Append.
+  // Several sequences of one model go on by a token each, with one pass over
+  // the weights: tokens[i] is appended to sessions[i], which then has the same
+  // logits, to the bit, as by Append alone. Errors: kInvalidArgument (sessions
+  // of several models, one of them twice, not as many as tokens, none, an id
+  // outside the vocabulary), kLimit, kCancelled; the sequences are then as they
+  // were.
+  static verify::Result<void> AppendEach(
+      std::span<Session* const> sessions, std::span<const TokenId> tokens,
+      const verify::CancelToken* cancel = nullptr);
+
+  // [vocab_size], of the last token of the last Append or AppendEach; valid
+  // until the next of them.
   std::span<const float> logits() const;
+  // The sequence: position() tokens; valid until it changes.
+  std::span<const TokenId> tokens() const;
   uint64_t position() const;
+  uint64_t max_tokens() const;
+  const Model& model() const;
   // Forgets all tokens from `position` on (prefix reuse between turns).
   // False, and nothing changes, if that is ahead of the sequence or if, with a
   // sliding window, keys that a token there would see are gone; 0 and the
@@ -142,6 +160,7 @@ class Session {
   bool Rewind(uint64_t position);
 
  private:
+  friend class SessionFile;
   struct Impl;
   explicit Session(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;

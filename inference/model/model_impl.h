@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a Model holds; shared by model.cc and layer_probe.cc alone and kept out
+// What a Model holds; shared by the sources of this folder alone and kept out
 // of model.h so that its users do not compile the engine.
 #pragma once
 

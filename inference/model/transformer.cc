@@ -47,10 +47,26 @@ verify::Result<void> Transformer::Forward(std::span<const TokenId> tokens,
   CHECK(n >= 1 && n <= kMaxBatchTokens && num_outputs <= n);
   CHECK(n <= cache.max_tokens() - cache.position());
   matmul_.set_cancel(cancel);
-  auto result = Run(tokens, cache, num_outputs, observer);
+  auto result = Run(tokens, TokenPlaces(cache), num_outputs, observer);
   matmul_.set_cancel(nullptr);
   if (result) cache.Advance(n);
   return result;
+}
+
+verify::Result<void> Transformer::ForwardEach(
+    std::span<const TokenId> tokens, std::span<KvCache* const> caches,
+    const verify::CancelToken* cancel) {
+  const size_t n = tokens.size();
+  CHECK(n >= 1 && n <= kMaxBatchTokens && caches.size() == n);
+  for (const KvCache* cache : caches) {
+    CHECK(cache->position() < cache->max_tokens());
+  }
+  matmul_.set_cancel(cancel);
+  auto result = Run(tokens, TokenPlaces(caches), n, nullptr);
+  matmul_.set_cancel(nullptr);
+  if (!result) return result;
+  for (KvCache* cache : caches) cache->Advance(1);
+  return {};
 }
 
 verify::Result<void> Transformer::Logits(size_t first, size_t count,
@@ -78,13 +94,14 @@ verify::Result<void> Transformer::Stopped() const {
 }
 
 verify::Result<void> Transformer::Run(std::span<const TokenId> tokens,
-                                      KvCache& cache, size_t num_outputs,
+                                      const TokenPlaces& places,
+                                      size_t num_outputs,
                                       ForwardObserver* observer) {
   const size_t n = tokens.size();
   if (!Reserve(n)) return Stopped();
   Embed(tokens);
   const size_t first = observer != nullptr ? 0 : n - num_outputs;
-  if (!RunLayers(n, first, cache, observer)) return Stopped();
+  if (!RunLayers(n, first, places, observer)) return Stopped();
   Normalise(weights_.output_norm, first, n);
   if (observer != nullptr) {
     observer->OnLayer(static_cast<int64_t>(config_.num_layers),
@@ -117,10 +134,11 @@ void Transformer::Normalise(const std::vector<float>& gain, size_t first,
 }
 
 bool Transformer::RunLayers(size_t num_tokens, size_t first_output,
-                            KvCache& cache, ForwardObserver* observer) {
+                            const TokenPlaces& places,
+                            ForwardObserver* observer) {
   const size_t pairs = rope_.num_pairs();
   for (size_t t = 0; t < num_tokens; ++t) {
-    rope_.Angles(cache.position() + t, {cos_.data() + t * pairs, pairs},
+    rope_.Angles(places.position(t), {cos_.data() + t * pairs, pairs},
                  {sin_.data() + t * pairs, pairs});
   }
   const auto hidden = hidden_.first(num_tokens * config_.dim);
@@ -131,7 +149,7 @@ bool Transformer::RunLayers(size_t num_tokens, size_t first_output,
     const bool is_last = l + 1 == weights_.layers.size();
     const size_t first = is_last ? first_output : 0;
     Normalise(layer.attention_norm, 0, num_tokens);
-    if (!RunAttention(l, first, num_tokens, cache)) return false;
+    if (!RunAttention(l, first, num_tokens, places)) return false;
     Normalise(layer.ffn_norm, first, num_tokens);
     if (first < num_tokens &&
         !feed_forward_.Run(layer, normed_.data() + first * config_.dim,
@@ -153,7 +171,7 @@ bool Transformer::RunLayers(size_t num_tokens, size_t first_output,
 
 // Keys and values of all tokens; what comes of them for those from `first` on.
 bool Transformer::RunAttention(size_t l, size_t first, size_t num_tokens,
-                               KvCache& cache) {
+                               const TokenPlaces& places) {
   const LayerWeights& layer = weights_.layers[l];
   const size_t q_dim = layer.q.rows;
   const size_t kv_dim = layer.k.rows;
@@ -166,13 +184,11 @@ bool Transformer::RunAttention(size_t l, size_t first, size_t num_tokens,
       {&layer.q, normed_.data() + first * config_.dim, count, q, q_dim},
   };
   if (!matmul_.Run(qkv)) return false;
-  RotateAndStore(l, first, num_tokens, cache);
+  RotateAndStore(l, first, num_tokens, places);
   if (count == 0) return true;
   float* const attended = attended_.data() + first * q_dim;
   float* const branch = branch_.data() + first * config_.dim;
-  if (!attention_.Run(l, q, count, cache.position() + first, cache, attended)) {
-    return false;
-  }
+  if (!attention_.Run(l, q, first, count, places, attended)) return false;
   const MatMulJob out = {&layer.out, attended, count, branch, config_.dim};
   if (!matmul_.Run({&out, 1})) return false;
   kernels_.multiply_add(1.0f, branch, count * config_.dim,
@@ -181,7 +197,7 @@ bool Transformer::RunAttention(size_t l, size_t first, size_t num_tokens,
 }
 
 void Transformer::RotateAndStore(size_t l, size_t first, size_t num_tokens,
-                                 KvCache& cache) {
+                                 const TokenPlaces& places) {
   const size_t pairs = rope_.num_pairs();
   const size_t q_dim = weights_.layers[l].q.rows;
   const size_t kv_dim = weights_.layers[l].k.rows;
@@ -195,7 +211,8 @@ void Transformer::RotateAndStore(size_t l, size_t first, size_t num_tokens,
                     config_.rope_style);
       }
       RotateHeads({k, kv_dim}, cos, sin, config_.rope_style);
-      const uint64_t position = cache.position() + t;
+      KvCache& cache = places.cache(t);
+      const uint64_t position = places.position(t);
       kernels_.to_half(k, kv_dim, cache.Key(l, position));
       kernels_.to_half(v_.data() + t * kv_dim, kv_dim,
                        cache.Value(l, position));

@@ -42,6 +42,13 @@ class Transformer {
                                size_t num_outputs, ForwardObserver* observer,
                                const verify::CancelToken* cancel = nullptr);
 
+  // The same for tokens of several sequences: tokens[i] at the position of
+  // caches[i], which are not the same, each with room for one. All are outputs,
+  // with the same bits as by Forward.
+  verify::Result<void> ForwardEach(std::span<const TokenId> tokens,
+                                   std::span<KvCache* const> caches,
+                                   const verify::CancelToken* cancel = nullptr);
+
   // Logits of tokens of the last Forward, counted from the first of its batch:
   // [count, vocab_size]. Requires that they are among its outputs. kLimit,
   // kCancelled.
@@ -55,13 +62,15 @@ class Transformer {
   void Normalise(const std::vector<float>& gain, size_t first,
                  size_t num_tokens);
   void RotateAndStore(size_t layer, size_t first, size_t num_tokens,
-                      KvCache& cache);
+                      const TokenPlaces& places);
   [[nodiscard]] bool RunAttention(size_t layer, size_t first, size_t num_tokens,
-                                  KvCache& cache);
+                                  const TokenPlaces& places);
   [[nodiscard]] bool RunLayers(size_t num_tokens, size_t first_output,
-                               KvCache& cache, ForwardObserver* observer);
-  verify::Result<void> Run(std::span<const TokenId> tokens, KvCache& cache,
-                           size_t num_outputs, ForwardObserver* observer);
+                               const TokenPlaces& places,
+                               ForwardObserver* observer);
+  verify::Result<void> Run(std::span<const TokenId> tokens,
+                           const TokenPlaces& places, size_t num_outputs,
+                           ForwardObserver* observer);
   verify::Result<void> Stopped() const;
 
   const verify::ModelConfig& config_;

@@ -14,7 +14,7 @@ import sys
 
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
 VERBS = ["get", "seed", "publish", "tracker", "verify", "inspect", "convert",
-         "chat", "eval", "catalog", "ls", "ps", "rm", "demo"]
+         "chat", "eval", "bench", "catalog", "ls", "ps", "rm", "demo"]
 
 
 def run(binary, *arguments):

@@ -62,6 +62,46 @@ TEST(SpeedTest, TokenCostCountsUsedExpertsAlone) {
   EXPECT_EQ(cost.prompt_flops, 2 * ((config.num_layers - 1) * layer + 2 * kv));
 }
 
+TEST(SpeedTest, MeasuresGuessesSequencesAndLayers) {
+  tests::TempDir dir;
+  const auto config = tests::TinyModelConfig();
+  tests::TinyModel(config, verify::DType::kBF16).Write(dir.path());
+  const auto model = Model::Load(dir.path(), {.num_threads = 2});
+  ASSERT_TRUE(model);
+  const verify::CancelToken cancel;
+  const auto lookup = MeasureLookup(**model, 20, 2, cancel);
+  ASSERT_TRUE(lookup) << lookup.error().ToString();
+  EXPECT_EQ(lookup->plain_rates.size(), 2u);
+  EXPECT_EQ(lookup->lookup_rates.size(), 2u);
+  EXPECT_LE(lookup->counts.accepted, lookup->counts.proposed);
+  EXPECT_LE(lookup->counts.passes, 20u);
+  const auto parallel = MeasureParallel(**model, 3, 5, 2, cancel);
+  ASSERT_TRUE(parallel) << parallel.error().ToString();
+  ASSERT_EQ(parallel->size(), 2u);
+  EXPECT_GT((*parallel)[0], 0);
+  const auto layers = MeasureLayers(**model, 5, cancel);
+  ASSERT_TRUE(layers) << layers.error().ToString();
+  ASSERT_EQ(layers->size(), config.num_layers + 1);
+  for (const double seconds : *layers) EXPECT_GT(seconds, 0);
+  EXPECT_FALSE(MeasureLookup(**model, 0, 1, cancel));
+  EXPECT_FALSE(MeasureParallel(**model, 0, 1, 1, cancel));
+  EXPECT_FALSE(MeasureLayers(**model, 0, cancel));
+}
+
+// The whole is the sum of its layers and the output matrix.
+TEST(SpeedTest, LayersCostWhatAllCost) {
+  tests::TempDir dir;
+  const auto config = tests::TinyModelConfig();
+  tests::TinyModel(config, verify::DType::kF32).Write(dir.path());
+  const auto model = Model::Load(dir.path(), {.num_threads = 1});
+  ASSERT_TRUE(model);
+  EXPECT_EQ((*model)->layer_cost(config.num_layers).bytes,
+            4 * config.vocab_size * config.dim);
+  EXPECT_EQ((*model)->layer_cost(0).bytes, (*model)->layer_cost(1).bytes);
+  EXPECT_EQ((*model)->token_cost().bytes,
+            2 * (*model)->layer_cost(0).bytes + (*model)->layer_cost(2).bytes);
+}
+
 TEST(MachineLimitsTest, AreMeasured) {
   verify::ThreadPool pool(2);
   const auto bandwidth = MeasureReadBandwidth(pool);

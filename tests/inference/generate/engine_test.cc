@@ -8,14 +8,17 @@
 #include <string>
 #include <vector>
 
+#include "inference/generate/expert_trace.h"
+#include "inference/generate/stop_matcher.h"
+#include "inference/text/chat_template.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
 
 namespace inference {
 namespace {
 
-using tests::TinyModelConfig;
 using tests::TinyModel;
+using tests::TinyModelConfig;
 using verify::DType;
 using verify::ErrorCode;
 using verify::TensorRole;
@@ -78,15 +81,16 @@ TEST_F(EngineTest, IsTheLoopOfAppendAndArgmax) {
   const auto outcome =
       Generate(*model_, session, kPrompt, options, cancel_,
                [&](TokenId id, const std::string& piece, float logprob) {
-                 streamed.push_back(id);
                  text += piece;
+                 if (id == kNoToken) return;
+                 streamed.push_back(id);
                  EXPECT_LT(logprob, 0.0f);
                });
   ASSERT_TRUE(outcome);
   EXPECT_EQ(outcome->ids, expected);
   EXPECT_EQ(streamed, expected);
   EXPECT_EQ(outcome->text, model_->tokenizer().Decode(expected));
-  EXPECT_EQ(outcome->text.substr(0, text.size()), text);
+  EXPECT_EQ(outcome->text, text);
   EXPECT_EQ(outcome->prompt_tokens, 4u);
   EXPECT_EQ(session.position(), 4u + expected.size());
 }
@@ -189,6 +193,239 @@ TEST_F(EngineTest, LogitsThatAreNoNumbersAreAnError) {
     EXPECT_EQ(outcome.error().id, "E-LOGITS");
     EXPECT_NE(outcome.error().message.find("token 5"), std::string::npos);
   }
+}
+
+TEST_F(EngineTest, RefusesOptionsThatCannotBe) {
+  Load();
+  Session session = NewSession(20);
+  GenerateOptions options;
+  options.sampler.top_p = 0;
+  auto outcome = Generate(*model_, session, kPrompt, options, cancel_, nullptr);
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().id, "E-SAMPLING");
+  options = {};
+  options.stops = {""};
+  outcome = Generate(*model_, session, kPrompt, options, cancel_, nullptr);
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().id, "E-STOP");
+  EXPECT_EQ(session.position(), 0u);
+}
+
+TEST_F(EngineTest, GoesOnAfterTheEndOfSequenceIfAsked) {
+  AlwaysSay(2);
+  Load();
+  GenerateOptions options;
+  options.max_tokens = 5;
+  options.ignore_eos = true;
+  Session session = NewSession(20);
+  const auto outcome =
+      Generate(*model_, session, kPrompt, options, cancel_, nullptr);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->ids, std::vector<TokenId>(5, 2));
+  EXPECT_EQ(outcome->finish, FinishReason::kLength);
+}
+
+// A stop that the second token completes: what went before it in that token is
+// shown, the token counts, and the session lacks it alone.
+TEST_F(EngineTest, StopStringsEndTheText) {
+  Load();
+  GenerateOptions options;
+  options.max_tokens = 12;
+  options.lookup = LookupMode::kOff;
+  Session whole = NewSession(20);
+  const auto all = Generate(*model_, whole, kPrompt, options, cancel_, nullptr);
+  ASSERT_TRUE(all);
+  // Each place of the text, and stops of several lengths: the text is cut
+  // where the stop first stands.
+  for (size_t size = 1; size <= 4; ++size) {
+    for (size_t at = 0; at + size <= all->text.size(); ++at) {
+      const std::string stop = all->text.substr(at, size);
+      if (!CheckStops(std::vector<std::string>{stop})) continue;
+      options.stops = {stop};
+      Session session = NewSession(20);
+      std::string shown;
+      const auto outcome = Generate(
+          *model_, session, kPrompt, options, cancel_,
+          [&](TokenId, const std::string& text, float) { shown += text; });
+      ASSERT_TRUE(outcome);
+      ASSERT_EQ(outcome->text, all->text.substr(0, all->text.find(stop)));
+      ASSERT_EQ(shown, outcome->text);
+      // Text of the end alone, where no token follows, may hold the stop.
+      if (outcome->finish != FinishReason::kStop) continue;
+      ASSERT_EQ(session.position(), 4u + outcome->ids.size() - 1);
+    }
+  }
+}
+
+// Runs of the demo model, which repeats itself now and then.
+class LookupTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto model =
+        Model::Load(LODESTONE_SOURCE_DIR "/magnets/demo", {.num_threads = 1});
+    ASSERT_TRUE(model) << model.error().ToString();
+    model_ = std::move(*model);
+  }
+
+  struct Seen {
+    std::vector<TokenId> ids;
+    std::vector<float> logprobs;
+    std::string text;
+    FinishReason finish = FinishReason::kStop;
+    std::vector<TokenId> in_session;
+    LookupCounts counts;
+  };
+  Seen Run(const std::vector<TokenId>& prompt, const GenerateOptions& options,
+           uint64_t max_tokens = 400) {
+    Seen seen;
+    auto session = Session::Create(*model_, max_tokens);
+    EXPECT_TRUE(session);
+    const auto outcome =
+        Generate(*model_, *session, prompt, options, cancel_,
+                 [&](TokenId id, const std::string& text, float logprob) {
+                   seen.text += text;
+                   if (id != kNoToken) seen.logprobs.push_back(logprob);
+                 });
+    EXPECT_TRUE(outcome);
+    seen.ids = outcome->ids;
+    seen.finish = outcome->finish;
+    seen.counts = outcome->lookup;
+    EXPECT_EQ(seen.text, outcome->text);
+    const auto tokens = session->tokens();
+    seen.in_session.assign(tokens.begin(), tokens.end());
+    return seen;
+  }
+
+  // The same tokens, bits of probabilities, text, end and session.
+  void ExpectSame(const std::vector<TokenId>& prompt, GenerateOptions options,
+                  uint64_t max_tokens = 400) {
+    options.lookup = LookupMode::kOff;
+    const Seen plain = Run(prompt, options, max_tokens);
+    EXPECT_EQ(plain.counts.proposed, 0u);
+    for (const LookupMode mode : {LookupMode::kAuto, LookupMode::kOn}) {
+      options.lookup = mode;
+      const Seen guessed = Run(prompt, options, max_tokens);
+      ASSERT_EQ(guessed.ids, plain.ids);
+      ASSERT_EQ(guessed.logprobs, plain.logprobs);
+      ASSERT_EQ(guessed.text, plain.text);
+      ASSERT_EQ(guessed.finish, plain.finish);
+      ASSERT_EQ(guessed.in_session, plain.in_session);
+      proposed_ += guessed.counts.proposed;
+      accepted_ += guessed.counts.accepted;
+    }
+  }
+
+  std::vector<TokenId> Encode(const std::string& text) const {
+    return model_->tokenizer().EncodePrompt(text);
+  }
+  // A question that has been answered before: the demo model says the same
+  // again.
+  std::vector<TokenId> AskedTwice() const {
+    const std::string question = "What is an ocean?";
+    const std::vector<ChatTurn> turns = {
+        {Role::kUser, question},
+        {Role::kAssistant,
+         "Ocean: a large body of water constituting a principal part of the "
+         "hydrosphere."},
+        {Role::kUser, question}};
+    const auto ids =
+        ChatPrompt(model_->tokenizer(), InstructVersion::kV1, turns);
+    EXPECT_TRUE(ids) << ids.error().ToString();
+    return *ids;
+  }
+
+  const std::vector<std::string> prompts_ = {
+      "An ocean is",
+      "What is an ocean?",
+      "one two three one two three one two three one two",
+      "a b c d e f a b c d e f a b c",
+      "The ocean is a body of water. The ocean is a body of water. The ocean",
+      "{\"a\": 1, \"b\": 2}, {\"a\": 1, \"b\": 2}, {\"a\":",
+      "x",
+  };
+  std::unique_ptr<Model> model_;
+  verify::CancelToken cancel_;
+  uint64_t proposed_ = 0;
+  uint64_t accepted_ = 0;
+};
+
+TEST_F(LookupTest, GuessesChangeNothingOfTheLikeliestText) {
+  for (const auto& prompt : prompts_) {
+    GenerateOptions options;
+    options.max_tokens = 70;
+    ExpectSame(Encode(prompt), options);
+    options.ignore_eos = true;
+    ExpectSame(Encode(prompt), options);
+  }
+  EXPECT_GT(accepted_, 50u);
+  EXPECT_GT(proposed_, accepted_);
+}
+
+TEST_F(LookupTest, GuessesChangeNothingOfSampledText) {
+  for (uint64_t seed = 0; seed < 3; ++seed) {
+    for (const auto& prompt : prompts_) {
+      GenerateOptions options;
+      options.max_tokens = 50;
+      options.ignore_eos = seed != 0;
+      options.sampler = {.temperature = seed == 1 ? 0.3f : 0.9f,
+                         .top_k = seed == 2 ? 0u : 20u,
+                         .top_p = 0.95f,
+                         .min_p = 0.01f,
+                         .repeat_penalty = seed == 0 ? 1.2f : 1.0f,
+                         .repeat_last_n = 20,
+                         .seed = seed};
+      ExpectSame(Encode(prompt), options);
+    }
+    GenerateOptions warm;
+    warm.sampler = {.temperature = 0.5f, .seed = seed};
+    ExpectSame(AskedTwice(), warm);
+  }
+  EXPECT_GT(accepted_, 20u);
+}
+
+TEST_F(LookupTest, EndsAtTheSamePlaceWhateverEndsIt) {
+  const auto prompt = AskedTwice();
+  GenerateOptions options;
+  const uint64_t ends[] = {0, 1, 2, 3, 5, 8, 13, 20, 24, 25, 26};
+  for (const uint64_t wanted : ends) {
+    options.max_tokens = wanted;
+    ExpectSame(prompt, options);
+  }
+  options.max_tokens = 100;
+  for (const uint64_t places : ends) {
+    ExpectSame(prompt, options, prompt.size() + places);
+  }
+  options.lookup = LookupMode::kOff;
+  const std::string text = Run(prompt, options).text;
+  ASSERT_GT(text.size(), 40u);
+  for (size_t at = 0; at + 3 < text.size(); at += 11) {
+    options.stops = {text.substr(at, 3)};
+    ExpectSame(prompt, options);
+  }
+  EXPECT_GT(accepted_, 100u);
+}
+
+TEST_F(EngineTest, WithAnObserverNothingIsGuessed) {
+  AlwaysSay(70);
+  Load();
+  GenerateOptions options;
+  options.max_tokens = 30;
+  options.lookup = LookupMode::kOn;
+  Session session = NewSession(50);
+  const auto guessed =
+      Generate(*model_, session, kPrompt, options, cancel_, nullptr);
+  ASSERT_TRUE(guessed);
+  // Thirty times the same token: guessed from the fourth or so on.
+  EXPECT_LT(guessed->lookup.passes, 15u);
+  ExpertTrace trace(model_->config());
+  Session watched = NewSession(50);
+  const auto outcome =
+      Generate(*model_, watched, kPrompt, options, cancel_, nullptr, &trace);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->ids, guessed->ids);
+  EXPECT_EQ(outcome->lookup.proposed, 0u);
+  EXPECT_EQ(outcome->lookup.passes, 30u);
+  EXPECT_EQ(trace.tokens(), 34u);
 }
 
 }  // namespace
