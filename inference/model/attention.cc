@@ -14,6 +14,15 @@ constexpr size_t kTileTokens = 8;
 
 }  // namespace
 
+void NormaliseParts(const Kernels& kernels, std::span<const float> gain,
+                    float eps, std::span<float> x) {
+  if (gain.empty()) return;
+  for (size_t at = 0; at < x.size(); at += gain.size()) {
+    float* const part = x.data() + at;
+    kernels.rms_norm(part, gain.data(), gain.size(), eps, part);
+  }
+}
+
 Attention::Attention(const verify::ModelConfig& config, const Kernels& kernels,
                      verify::ThreadPool& pool)
     : kernels_(kernels),

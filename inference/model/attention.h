@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "inference/model/kv_cache.h"
@@ -14,6 +15,13 @@
 #include "verify/structure/model_config.h"
 
 namespace inference {
+
+// Every gain.size() values of `x` (a head, or all heads) by themselves become
+// x / RMS(x) * gain, in place: what stands between q or k and their rotation in
+// some families. Nothing happens without a gain. Requires that gain.size()
+// divides x.size().
+void NormaliseParts(const Kernels& kernels, std::span<const float> gain,
+                    float eps, std::span<float> x);
 
 // Keys are taken in blocks whose borders are fixed positions of the sequence;
 // each block gives a partial softmax, and the parts are joined in order. So

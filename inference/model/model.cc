@@ -65,7 +65,6 @@ TokenCost Model::token_cost() const {
     cost.flops += 2 * elements;
     if (in_prompt) cost.prompt_flops += 2 * elements;
   };
-  const bool is_moe = impl_->config.is_moe();
   for (const LayerWeights& layer : weights.layers) {
     const bool is_last = &layer == &weights.layers.back();
     for (const TensorView* view : {&layer.q, &layer.out}) {
@@ -73,8 +72,9 @@ TokenCost Model::token_cost() const {
     }
     add(layer.k, 1, 1, true);
     add(layer.v, 1, 1, true);
-    if (is_moe) add(layer.router, 1, 1, !is_last);
-    const uint64_t used = is_moe ? impl_->config.num_experts_per_token : 1;
+    if (layer.is_moe()) add(layer.router, 1, 1, !is_last);
+    const uint64_t used =
+        layer.is_moe() ? impl_->config.num_experts_per_token : 1;
     for (const FfnWeights& ffn : layer.experts) {
       for (const TensorView* view : {&ffn.gate, &ffn.up, &ffn.down}) {
         add(*view, used, layer.experts.size(), !is_last);

@@ -102,7 +102,7 @@ struct Kernels {
   // Null where the CPU has no products of bf16: then bf16 is multiplied as
   // floats.
   void (*bf16_matmul)(const Bf16Args& args) = nullptr;
-  // out = x / sqrt(mean(x^2) + eps) * gain.
+  // out = x / sqrt(mean(x^2) + eps) * gain; `out` may be `x`.
   void (*rms_norm)(const float* x, const float* gain, size_t n, float eps,
                    float* out) = nullptr;
   // gate[i] = silu(gate[i]) * up[i].
