@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/commands/commands.h"
+#include "cli/commands/kv_flag.h"
 #include "inference/eval/machine_limits.h"
 #include "inference/eval/speed.h"
 #include "inference/model/model.h"
@@ -64,6 +65,7 @@ class BenchCommand final : public Command {
     app.add_option("--repeat", options_.repeats,
                    "times to measure; the median is told (3)")
         ->check(CLI::Range(1, 1000));
+    AddKvFlag(app, kv_);
     app.add_option("--threads", num_threads_, "processors to use (all)");
     app.add_flag("--exact", exact_, "compute with float activations");
   }
@@ -72,6 +74,7 @@ class BenchCommand final : public Command {
     Figures figures;
     inference::ModelOptions options;
     options.num_threads = num_threads_;
+    options.kv = kv_;
     if (exact_) options.activations = inference::Activations::kExact;
     context.output.StageBegin("load");
     const auto start = Clock::now();
@@ -139,6 +142,8 @@ class BenchCommand final : public Command {
     summary["threads"] =
         num_threads_ != 0 ? num_threads_ : verify::AvailableProcessors();
     summary["weight_bytes"] = model.weight_bytes();
+    summary["kv_type"] = inference::KvTypeName(model.kv_type());
+    summary["kv_bytes_per_token"] = model.kv_bytes_per_token();
     summary["load_s"] = figures.load_s;
     summary["first_token_s"] = figures.first_token_s;
     summary["peak_memory_bytes"] = figures.peak_bytes;
@@ -175,6 +180,9 @@ class BenchCommand final : public Command {
           read / kGiga, read / figures.read_bytes_per_s,
           figures.read_bytes_per_s / kGiga));
     }
+    out.Print(fmt::format("{:<12}{:>13} a token, {}", "keys, values",
+                          verify::FormatSize(model.kv_bytes_per_token()),
+                          inference::KvTypeName(model.kv_type())));
     out.Print(fmt::format("{:<12}{:>13}", "peak memory",
                           verify::FormatSize(figures.peak_bytes)));
     return result;
@@ -184,6 +192,7 @@ class BenchCommand final : public Command {
   inference::SpeedOptions options_;
   size_t num_threads_ = 0;
   bool exact_ = false;
+  inference::KvType kv_ = inference::KvType::kF16;
 };
 
 }  // namespace

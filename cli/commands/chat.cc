@@ -8,6 +8,7 @@
 
 #include "cli/chat/repl.h"
 #include "cli/commands/commands.h"
+#include "cli/commands/kv_flag.h"
 #include "verify/base/text.h"
 
 namespace cli {
@@ -66,6 +67,7 @@ class ChatCommand final : public Command {
     app.add_flag("--exact", exact_,
                  "compute with float activations: slower, the same on every "
                  "kind of processor but for the last places");
+    AddKvFlag(app, kv_);
     app.add_option("--threads", num_threads_, "processors to use (all)");
   }
 
@@ -77,6 +79,7 @@ class ChatCommand final : public Command {
     }
     inference::ModelOptions model_options;
     model_options.num_threads = num_threads_;
+    model_options.kv = kv_;
     if (exact_) model_options.activations = inference::Activations::kExact;
     context.output.StageBegin("load");
     auto model = inference::Model::Load(model_, model_options);
@@ -112,9 +115,12 @@ class ChatCommand final : public Command {
     const double rate = static_cast<double>(outcome.ids.size()) /
                         std::max(1e-9, outcome.generate_seconds);
     if (options_.stats) {
-      context.output.Say(fmt::format("{} + {} tokens, {:.1f} tokens/s",
-                                     outcome.prompt_tokens, outcome.ids.size(),
-                                     rate));
+      const uint64_t kept = outcome.prompt_tokens + outcome.ids.size();
+      context.output.Say(fmt::format(
+          "{} + {} tokens, {:.1f} tokens/s, {} of keys and values ({})",
+          outcome.prompt_tokens, outcome.ids.size(), rate,
+          verify::FormatSize(kept * model.kv_bytes_per_token()),
+          inference::KvTypeName(model.kv_type())));
     }
     CommandResult result;
     result.summary["text"] = outcome.text;
@@ -134,6 +140,7 @@ class ChatCommand final : public Command {
   ChatOptions options_;
   size_t num_threads_ = 0;
   bool exact_ = false;
+  inference::KvType kv_ = inference::KvType::kF16;
   CLI::Option* prompt_option_ = nullptr;
 };
 

@@ -24,7 +24,8 @@ void NormaliseParts(const Kernels& kernels, std::span<const float> gain,
                     float eps, std::span<float> x);
 
 // Keys are taken in blocks whose borders are fixed positions of the sequence;
-// each block gives a partial softmax, and the parts are joined in order. So
+// each block gives a partial softmax, and the parts are joined in order. Where
+// several tokens see all of a block their queries pass over it together. So
 // the bits of a result depend neither on the number of threads nor on how many
 // tokens are run together. One thread at a time; kernels and pool must outlive
 // it.
@@ -42,22 +43,28 @@ class Attention {
                          uint64_t first, KvCache& cache, float* out);
 
  private:
-  // Softmax over some of the keys for the query heads of one kv head: the
-  // largest score and the sum of exp(score - max), then the weighted values.
+  // Softmax over some of the keys for some queries of one kv head: the largest
+  // score and the sum of exp(score - max), then the weighted values.
   struct Partial {
-    float* max;  // [group]
-    float* sum;  // [group]
-    float* out;  // [group, head_dim]
+    float* max;  // [queries]
+    float* sum;  // [queries]
+    float* out;  // [queries, head_dim]
   };
   struct KeyRange {
     uint64_t begin;
     uint64_t end;
   };
 
-  Partial PartialAt(float* memory) const;
+  struct Tile;
+
+  // Of so many queries.
+  Partial PartialAt(float* memory, size_t queries) const;
   KeyRange Visible(uint64_t position) const;
-  void RunBlock(size_t layer, const float* q, size_t kv_head, KeyRange keys,
-                KvCache& cache, const Partial& result, float* scores) const;
+  // `q`: [queries, head_dim], of the kv head.
+  void RunBlock(size_t layer, const float* q, size_t queries, size_t kv_head,
+                KeyRange keys, KvCache& cache, const Partial& result,
+                float* scores) const;
+  // Joins the group of queries of one token.
   void Join(const Partial& from, bool is_first, const Partial& into) const;
   void Finish(const Partial& from, float* out) const;
 
@@ -65,6 +72,7 @@ class Attention {
               float* out);
   bool RunMany(size_t layer, const float* q, size_t num_tokens, uint64_t first,
                KvCache& cache, float* out);
+  void RunTile(const Tile& tile, KvCache& cache, float* scratch) const;
 
   const Kernels& kernels_;
   verify::ThreadPool& pool_;

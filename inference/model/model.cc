@@ -27,6 +27,7 @@ Model::Impl::Impl(verify::Checkpoint opened, verify::ModelConfig model_config,
       kernels(options.kernels != nullptr ? *options.kernels : BestKernels()),
       pool(options.num_threads),
       exact(options.activations == Activations::kExact),
+      kv(options.kv),
       transformer(config, weights, kernels, pool, exact) {}
 
 Result<std::unique_ptr<Model>> Model::Load(const std::string& path,
@@ -34,6 +35,7 @@ Result<std::unique_ptr<Model>> Model::Load(const std::string& path,
   ASSIGN_OR_RETURN(auto checkpoint, verify::Checkpoint::Open(path));
   ASSIGN_OR_RETURN(auto config, verify::LoadModelConfig(checkpoint));
   RETURN_IF_ERROR(verify::CheckRunnable(config));
+  RETURN_IF_ERROR(CheckKvType(config, options.kv));
   ASSIGN_OR_RETURN(auto weights, BindWeights(checkpoint, config));
   ASSIGN_OR_RETURN(const auto vocabulary,
                    LoadVocabularyFor(checkpoint, config));
@@ -52,6 +54,11 @@ std::string Model::weight_type() const {
   return std::string(verify::DTypeName(impl_->weights.main_dtype));
 }
 uint64_t Model::weight_bytes() const { return impl_->weights.total_bytes; }
+
+KvType Model::kv_type() const { return impl_->kv; }
+uint64_t Model::kv_bytes_per_token() const {
+  return KvBytesPerToken(impl_->config, impl_->kv);
+}
 
 TokenCost Model::token_cost() const {
   const ModelWeights& weights = impl_->weights;
@@ -144,7 +151,8 @@ Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
 
 Result<Session> Session::Create(const Model& model, uint64_t max_tokens) {
-  ASSIGN_OR_RETURN(auto cache, KvCache::Create(model.config(), max_tokens));
+  ASSIGN_OR_RETURN(
+      auto cache, KvCache::Create(model.config(), max_tokens, model.impl_->kv));
   auto impl = std::make_unique<Impl>(Impl{model, std::move(cache), {}});
   impl->logits.resize(model.config().vocab_size);
   return Session(std::move(impl));

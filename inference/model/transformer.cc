@@ -200,9 +200,9 @@ void Transformer::RotateAndStore(size_t l, size_t first, size_t num_tokens,
       NormaliseParts(kernels_, layer.k_norm, eps, {k, kv_dim});
       RotateHeads({k, kv_dim}, cos, sin, config_.rope_style);
       const uint64_t position = cache.position() + t;
-      kernels_.to_half(k, kv_dim, cache.Key(l, position));
-      kernels_.to_half(v_.data() + t * kv_dim, kv_dim,
-                       cache.Value(l, position));
+      kernels_.store_kv(cache.type(), k, kv_dim, cache.Key(l, position));
+      kernels_.store_kv(cache.type(), v_.data() + t * kv_dim, kv_dim,
+                        cache.Value(l, position));
     }
   };
   pool_.ParallelFor(num_tokens, kTokenGrain, std::ref(body));

@@ -231,6 +231,79 @@ TEST(FamilyForwardTest, DenseMistralWithAWindowAgrees) {
   ExpectAgrees(TinyModel(config, DType::kQ8_0), "q8_0");
 }
 
+// Keys and values of eight bits, off by at most 1/254 of the largest of 32.
+constexpr double kBytesOfKvBound = 2e-2;
+
+TEST(KeysAndValuesTest, AsBytesAgree) {
+  ModelConfig windowed = Qwen3Moe();
+  windowed.sliding_window = 9;
+  for (const ModelConfig& config : {Qwen3Moe(), windowed}) {
+    const TinyModel tiny(config, DType::kF32);
+    tests::TempDir dir;
+    tiny.Write(dir.path());
+    const auto ids = RandomIds(24, 3);
+    const auto expected = tests::DoubleForward(tiny, ids);
+    for (const Kernels* kernels : RunnableKernels()) {
+      SCOPED_TRACE(kernels->target);
+      const auto model =
+          Model::Load(dir.path(), {.kernels = kernels,
+                                   .activations = Activations::kExact,
+                                   .kv = KvType::kQ8_0});
+      ASSERT_TRUE(model) << model.error().ToString();
+      const auto logits = RunParts(**model, ids, 1);
+      for (size_t t = 0; t < ids.size(); ++t) {
+        ASSERT_LE(RelativeError(logits[t], expected[t]), kBytesOfKvBound) << t;
+      }
+    }
+  }
+}
+
+// Over borders of blocks, tiles and batches, with and without a window.
+TEST(KeysAndValuesTest, SameBitsForAnyThreadsAndSplitOfALongText) {
+  for (const bool windowed : {false, true}) {
+    ModelConfig config = TinyModelConfig();
+    config.dim = 32;
+    config.ff_dim = 32;
+    config.head_dim = 32;
+    config.num_experts = 0;
+    if (windowed) config.sliding_window = 300;
+    tests::TempDir dir;
+    TinyModel(config, DType::kF32).Write(dir.path());
+    const auto ids = RandomIds(790, 3);
+    for (const KvType kv : {KvType::kF16, KvType::kQ8_0}) {
+      std::vector<float> expected;
+      for (const Kernels* kernels :
+           {&BestKernels(), RunnableKernels().back()}) {
+        expected.clear();
+        for (const size_t threads : {1u, 3u}) {
+          const auto model = Model::Load(
+              dir.path(),
+              {.num_threads = threads, .kernels = kernels, .kv = kv});
+          ASSERT_TRUE(model) << model.error().ToString();
+          for (const size_t part : {1u, 790u, 97u, 256u}) {
+            const auto logits = RunParts(**model, ids, part).back();
+            if (expected.empty()) expected = logits;
+            ASSERT_EQ(logits, expected)
+                << kernels->target << ", " << threads << " threads, parts of "
+                << part << (windowed ? ", window" : "");
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(KeysAndValuesTest, HeadsThatAreNoWholeBlocksAreRefused) {
+  tests::TempDir dir;
+  TinyModel(TinyModelConfig(), DType::kBF16).Write(dir.path());
+  const auto model = Model::Load(dir.path(), {.kv = KvType::kQ8_0});
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, verify::ErrorCode::kUnsupported);
+  EXPECT_EQ(model.error().id, "E-KV");
+  EXPECT_NE(model.error().message.find("have 16"), std::string::npos)
+      << model.error().message;
+}
+
 TEST(FamilyForwardTest, ASettingThatIsNotRunIsRefused) {
   tests::TempDir dir;
   TinyModel(Olmoe(), DType::kBF16).Write(dir.path());
