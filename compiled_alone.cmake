@@ -94,6 +94,7 @@ compiled_alone(cli
   subprocess.cc
   web/tracker_server.cc)
 compiled_alone(tests/inference/model
+  family_forward_test.cc
   layer_probe_test.cc)
 compiled_alone(tests/inference/ops
   kernels_test.cc

@@ -159,7 +159,8 @@ Result<inference::GenerateOutcome> Conversation::Ask(
   return outcome;
 }
 
-std::string StatsText(const inference::GenerateOutcome& outcome) {
+std::string StatsText(const inference::Model& model,
+                      const inference::GenerateOutcome& outcome) {
   std::string text = fmt::format("{} + {} tokens, {:.1f} tokens/s",
                                  outcome.prompt_tokens, outcome.ids.size(),
                                  static_cast<double>(outcome.ids.size()) /
@@ -168,6 +169,10 @@ std::string StatsText(const inference::GenerateOutcome& outcome) {
     text += fmt::format(", {} of {} guessed tokens right",
                         outcome.lookup.accepted, outcome.lookup.proposed);
   }
+  const uint64_t kept = outcome.prompt_tokens + outcome.ids.size();
+  text += fmt::format(", {} of keys and values ({})",
+                      verify::FormatSize(kept * model.kv_bytes_per_token()),
+                      inference::KvTypeName(model.kv_type()));
   return text;
 }
 
@@ -202,7 +207,7 @@ Result<CommandResult> RunRepl(const inference::Model& model,
     }
     conversation.ShowExperts(context.output);
     ++answers;
-    if (options.stats) context.output.Say(StatsText(*outcome));
+    if (options.stats) context.output.Say(StatsText(model, *outcome));
     if (context.output.failed()) break;
   }
   RETURN_IF_ERROR(conversation.Save());

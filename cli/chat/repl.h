@@ -80,7 +80,8 @@ class Conversation {
 };
 
 // "12 + 40 tokens, 9.8 tokens/s, 6 of 8 guessed tokens right".
-std::string StatsText(const inference::GenerateOutcome& outcome);
+std::string StatsText(const inference::Model& model,
+                      const inference::GenerateOutcome& outcome);
 
 // Reads messages until /exit or the end of input. Errors of one answer are
 // said and the dialogue goes on.

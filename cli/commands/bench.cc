@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/commands/commands.h"
+#include "cli/commands/kv_flag.h"
 #include "inference/eval/machine_limits.h"
 #include "inference/eval/speed.h"
 #include "inference/model/model.h"
@@ -74,6 +75,7 @@ class BenchCommand final : public Command {
         ->check(CLI::Range(1, 256));
     app.add_flag("--layers", layers_,
                  "also the time and the bytes of each layer for a token");
+    AddKvFlag(app, kv_);
     app.add_option("--threads", num_threads_, "processors to use (all)");
     app.add_flag("--exact", exact_, "compute with float activations");
   }
@@ -82,6 +84,7 @@ class BenchCommand final : public Command {
     Figures figures;
     inference::ModelOptions options;
     options.num_threads = num_threads_;
+    options.kv = kv_;
     if (exact_) options.activations = inference::Activations::kExact;
     context.output.StageBegin("load");
     const auto start = Clock::now();
@@ -222,6 +225,8 @@ class BenchCommand final : public Command {
     summary["threads"] =
         num_threads_ != 0 ? num_threads_ : verify::AvailableProcessors();
     summary["weight_bytes"] = model.weight_bytes();
+    summary["kv_type"] = inference::KvTypeName(model.kv_type());
+    summary["kv_bytes_per_token"] = model.kv_bytes_per_token();
     summary["load_s"] = figures.load_s;
     summary["first_token_s"] = figures.first_token_s;
     summary["peak_memory_bytes"] = figures.peak_bytes;
@@ -258,6 +263,9 @@ class BenchCommand final : public Command {
           read / kGiga, read / figures.read_bytes_per_s,
           figures.read_bytes_per_s / kGiga));
     }
+    out.Print(fmt::format("{:<12}{:>13} a token, {}", "keys, values",
+                          verify::FormatSize(model.kv_bytes_per_token()),
+                          inference::KvTypeName(model.kv_type())));
     ReportMore(model, figures, summary, out);
     out.Print(fmt::format("{:<12}{:>13}", "peak memory",
                           verify::FormatSize(figures.peak_bytes)));
@@ -271,6 +279,7 @@ class BenchCommand final : public Command {
   bool lookup_ = false;
   uint64_t parallel_ = 0;  // 0: not asked for
   bool layers_ = false;
+  inference::KvType kv_ = inference::KvType::kF16;
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "cli/chat/repl.h"
 #include "cli/commands/commands.h"
+#include "cli/commands/kv_flag.h"
 #include "inference/generate/stop_matcher.h"
 #include "verify/base/text.h"
 
@@ -70,6 +71,7 @@ class ChatCommand final : public Command {
     app.add_flag("--exact", exact_,
                  "compute with float activations: slower, the same on every "
                  "kind of processor but for the last places");
+    AddKvFlag(app, kv_);
     app.add_option("--threads", num_threads_, "processors to use (all)");
   }
 
@@ -83,6 +85,7 @@ class ChatCommand final : public Command {
                                    : inference::LookupMode::kAuto;
     inference::ModelOptions model_options;
     model_options.num_threads = num_threads_;
+    model_options.kv = kv_;
     if (exact_) model_options.activations = inference::Activations::kExact;
     context.output.StageBegin("load");
     auto model = inference::Model::Load(model_, model_options);
@@ -134,7 +137,7 @@ class ChatCommand final : public Command {
                      conversation.Ask(prompt_, context.cancel, context.output));
     context.output.PrintPart("\n");
     conversation.ShowExperts(context.output);
-    if (options_.stats) context.output.Say(StatsText(outcome));
+    if (options_.stats) context.output.Say(StatsText(model, outcome));
     // Before the answer counts as given.
     RETURN_IF_ERROR(conversation.Save());
     CommandResult result;
@@ -162,6 +165,7 @@ class ChatCommand final : public Command {
   std::string lookup_ = "auto";
   size_t num_threads_ = 0;
   bool exact_ = false;
+  inference::KvType kv_ = inference::KvType::kF16;
   CLI::Option* prompt_option_ = nullptr;
 };
 

@@ -8,6 +8,7 @@
 
 #include "cli/commands/commands.h"
 #include "cli/commands/eval_perplexity.h"
+#include "cli/commands/kv_flag.h"
 #include "inference/generate/sampler.h"
 #include "inference/model/model.h"
 #include "verify/base/text.h"
@@ -64,6 +65,7 @@ class EvalCommand final : public Command {
         "--prompt", prompt_, "text; the token that begins a text is put first");
     logits->add_option("--ids", ids_, "token ids as 1,2,3, taken as they are")
         ->excludes(prompt);
+    AddKvFlag(*logits, kv_);
     logits->add_option("--threads", num_threads_, "processors to use (all)");
     prompt_option_ = prompt;
     perplexity_.AddTo(app);
@@ -80,6 +82,7 @@ class EvalCommand final : public Command {
     context.output.StageBegin("eval");
     inference::ModelOptions options;
     options.num_threads = num_threads_;
+    options.kv = kv_;
     // The figure is compared with those of other forms and machines.
     options.activations = inference::Activations::kExact;
     auto model = inference::Model::Load(model_, options);
@@ -143,6 +146,7 @@ class EvalCommand final : public Command {
   std::string prompt_;
   std::string ids_;
   size_t num_threads_ = 0;
+  inference::KvType kv_ = inference::KvType::kF16;
   CLI::Option* prompt_option_ = nullptr;
 };
 

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <vector>
 
+#include "cli/commands/kv_flag.h"
 #include "inference/eval/perplexity.h"
 #include "inference/model/model.h"
 #include "verify/base/file.h"
@@ -29,6 +30,7 @@ void PerplexityTask::AddTo(CLI::App& eval) {
   task->add_option("--file", file_, "the text, UTF-8")->required();
   task->add_option("--ctx", context_tokens_, "tokens of a chunk (512)");
   task->add_option("--chunks", chunks_, "chunks to measure at most (all)");
+  AddKvFlag(*task, kv_);
   task->add_option("--threads", num_threads_, "processors to use (all)");
   task->add_flag("--exact", exact_, "compute with float activations");
   app_ = task;
@@ -43,6 +45,7 @@ Result<CommandResult> PerplexityTask::Run(Context& context) const {
                    verify::ReadSmallTextFile(file_, kMaxTextBytes));
   inference::ModelOptions model_options;
   model_options.num_threads = num_threads_;
+  model_options.kv = kv_;
   if (exact_) model_options.activations = inference::Activations::kExact;
   context.output.StageBegin("eval");
   const auto measure = [&]() -> Result<inference::PerplexityReport> {

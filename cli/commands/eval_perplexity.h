@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cli/context.h"
+#include "inference/ops/kv_row.h"
 #include "verify/base/result.h"
 
 namespace CLI {
@@ -30,6 +31,7 @@ class PerplexityTask {
   uint64_t chunks_ = 0;
   size_t num_threads_ = 0;
   bool exact_ = false;
+  inference::KvType kv_ = inference::KvType::kF16;
 };
 
 }  // namespace cli

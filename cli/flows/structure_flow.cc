@@ -292,7 +292,9 @@ Result<StructureOutcome> CheckOpened(Result<verify::Checkpoint> checkpoint,
   if (!config->runnable()) {
     const std::string text =
         StrCat(verify::FamilyName(config->family),
-               " is known by shape; Lodestone does not run it");
+               " is known by shape; Lodestone does not run it",
+               config->not_run.empty() ? "" : ": ",
+               EscapeForTerminal(config->not_run));
     EmitCheck(output, "structure.runnable", "structure", "skip", path, text);
     output.Say("      " + text);
   }

@@ -137,8 +137,40 @@ Result<void> CheckUnchanged(const Checkpoint& checkpoint,
   return {};
 }
 
+// That the form has a name for each number of the model.
+Result<void> CheckHasNames(const ModelConfig& config, ResultForm form) {
+  using verify::NameScheme;
+  const auto parameters = [&](NameScheme scheme) {
+    uint64_t sum = 0;
+    for (const auto& spec : verify::ExpectedTensors(config, scheme)) {
+      sum += spec.num_parameters();
+    }
+    return sum;
+  };
+  const NameScheme scheme = form == ResultForm::kGguf ? NameScheme::kGguf
+                            : form == ResultForm::kHuggingFace
+                                ? NameScheme::kHuggingFace
+                                : NameScheme::kMistral;
+  if (parameters(scheme) == parameters(config.names)) return {};
+  const std::string_view name = form == ResultForm::kGguf ? "GGUF"
+                                : form == ResultForm::kHuggingFace
+                                    ? "Hugging Face's layout"
+                                    : "Mistral's layout";
+  bool is_mixed = false;
+  for (uint64_t l = 0; l < config.num_layers; ++l) {
+    is_mixed |= config.is_moe() != config.is_moe_layer(l);
+  }
+  return Fail(ErrorCode::kUnsupported,
+              StrCat(name, " has no names for ",
+                     is_mixed ? "layers without experts in " : "",
+                     verify::FamilyName(config.family)))
+      .Id("E-ARCHITECTURE")
+      .Hint("chat and verify run this model as it is; `--format hf` keeps it");
+}
+
 Result<ConvertPlan> MakePlan(const ConvertSource& source,
                              const ConvertOptions& options) {
+  RETURN_IF_ERROR(CheckHasNames(source.config, options.form));
   ASSIGN_OR_RETURN(ConvertPlan plan, options.form == ResultForm::kGguf
                                          ? PlanGguf(source, options)
                                          : PlanSafetensors(source, options));
@@ -306,14 +338,15 @@ class Conversion {
     const auto close = [](double x, double y) {
       return static_cast<float>(x) == static_cast<float>(y);
     };
-    return a.dim == b.dim && a.num_layers == b.num_layers &&
-           a.head_dim == b.head_dim && a.ff_dim == b.ff_dim &&
-           a.num_heads == b.num_heads && a.num_kv_heads == b.num_kv_heads &&
-           a.vocab_size == b.vocab_size && close(a.norm_eps, b.norm_eps) &&
-           close(a.rope_theta, b.rope_theta) &&
+    return a.family == b.family && a.dim == b.dim &&
+           a.num_layers == b.num_layers && a.head_dim == b.head_dim &&
+           a.ff_dim == b.ff_dim && a.num_heads == b.num_heads &&
+           a.num_kv_heads == b.num_kv_heads && a.vocab_size == b.vocab_size &&
+           close(a.norm_eps, b.norm_eps) && close(a.rope_theta, b.rope_theta) &&
            a.sliding_window == b.sliding_window &&
            a.num_experts == b.num_experts &&
            a.num_experts_per_token == b.num_experts_per_token &&
+           a.expert_weights == b.expert_weights &&
            a.context_len == b.context_len &&
            a.tied_embeddings == b.tied_embeddings;
   }

@@ -17,6 +17,7 @@
 #include "inference/text/byte_letters.h"
 #include "verify/base/check.h"
 #include "verify/base/text.h"
+#include "verify/checkpoint/gguf_format.h"
 
 namespace inference {
 namespace {
@@ -76,7 +77,6 @@ Result<void> CheckWritable(const TokenVocabulary& vocabulary) {
   if (!rules.unsupported.empty()) {
     return NotWritable(StrCat("it has a ", rules.unsupported));
   }
-  if (rules.nfc) return NotWritable("it normalises texts (NFC)");
   if (rules.prefix == TextRules::Prefix::kAlways || rules.prefix_once ||
       rules.marks_spaces || rules.cuts_at_marks || rules.drops_first_space) {
     return NotWritable("it puts or marks spaces in a way of its own");
@@ -182,36 +182,51 @@ Result<std::vector<std::string>> MergesOf(
 
 void AddModelMetadata(GgufHeader& header, const ModelConfig& config,
                       std::string_view name, uint32_t file_type) {
-  header.AddString("general.architecture", "llama");
+  const verify::FamilyDescription& family =
+      verify::DescriptionOf(config.family);
+  const auto key = [&](std::string_view of_family) {
+    return StrCat(family.gguf_architecture, ".", of_family);
+  };
+  header.AddString("general.architecture", family.gguf_architecture);
   header.AddString("general.name", name);
   header.AddUint32("general.alignment",
                    static_cast<uint32_t>(verify::kGgufDefaultAlignment));
   header.AddUint32("general.file_type", file_type);
   header.AddUint32("general.quantization_version", 2);
 
-  header.AddUint32("llama.vocab_size", U32(config.vocab_size));
-  header.AddUint32("llama.context_length", U32(config.context_len));
-  header.AddUint32("llama.embedding_length", U32(config.dim));
-  header.AddUint32("llama.block_count", U32(config.num_layers));
-  header.AddUint32("llama.feed_forward_length", U32(config.ff_dim));
-  header.AddUint32("llama.attention.head_count", U32(config.num_heads));
-  header.AddUint32("llama.attention.head_count_kv", U32(config.num_kv_heads));
-  header.AddUint32("llama.attention.key_length", U32(config.head_dim));
-  header.AddUint32("llama.attention.value_length", U32(config.head_dim));
-  header.AddFloat32("llama.attention.layer_norm_rms_epsilon",
+  // Dense layers, where there may be some, have a width of their own.
+  const uint64_t dense_ff_dim = config.traits.dense_ff_dim;
+  header.AddUint32(key("vocab_size"), U32(config.vocab_size));
+  header.AddUint32(key("context_length"), U32(config.context_len));
+  header.AddUint32(key("embedding_length"), U32(config.dim));
+  header.AddUint32(key("block_count"), U32(config.num_layers));
+  header.AddUint32(key("feed_forward_length"),
+                   U32(dense_ff_dim != 0 ? dense_ff_dim : config.ff_dim));
+  header.AddUint32(key("attention.head_count"), U32(config.num_heads));
+  header.AddUint32(key("attention.head_count_kv"), U32(config.num_kv_heads));
+  header.AddUint32(key("attention.key_length"), U32(config.head_dim));
+  header.AddUint32(key("attention.value_length"), U32(config.head_dim));
+  header.AddFloat32(key("attention.layer_norm_rms_epsilon"),
                     static_cast<float>(config.norm_eps));
   if (config.sliding_window.has_value()) {
-    header.AddUint32("llama.attention.sliding_window",
+    header.AddUint32(key("attention.sliding_window"),
                      U32(*config.sliding_window));
   }
-  header.AddUint32("llama.rope.dimension_count", U32(config.head_dim));
+  header.AddUint32(key("rope.dimension_count"), U32(config.head_dim));
   // Always: a reader without it assumes 10000.
-  header.AddFloat32("llama.rope.freq_base",
+  header.AddFloat32(key("rope.freq_base"),
                     static_cast<float>(config.rope_theta));
   if (config.is_moe()) {
-    header.AddUint32("llama.expert_count", U32(config.num_experts));
-    header.AddUint32("llama.expert_used_count",
+    header.AddUint32(key("expert_count"), U32(config.num_experts));
+    header.AddUint32(key("expert_used_count"),
                      U32(config.num_experts_per_token));
+    if (dense_ff_dim != 0) {
+      header.AddUint32(key("expert_feed_forward_length"), U32(config.ff_dim));
+    }
+    if (config.expert_weights != family.gguf_weights) {
+      header.AddBool(key("expert_weights_norm"),
+                     config.expert_weights == verify::ExpertWeights::kOfChosen);
+    }
   }
 }
 
@@ -283,6 +298,7 @@ Result<void> AddTokenizerMetadata(GgufHeader& header,
   header.AddBool(
       "tokenizer.ggml.add_space_prefix",
       vocabulary.rules.prefix == verify::TextRules::Prefix::kUnlessThere);
+  if (vocabulary.rules.nfc) header.AddBool(verify::kGgufNfcKey, true);
   return {};
 }
 

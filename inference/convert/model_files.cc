@@ -137,13 +137,49 @@ std::string ParamsJsonText(const ModelConfig& config) {
   return Dump(json);
 }
 
+namespace {
+
+// What transformers calls a model, and what only its class has.
+struct ClassNames {
+  const char* architecture;
+  const char* model_type;
+};
+
+ClassNames ClassOf(const ModelConfig& config) {
+  switch (config.family) {
+    case verify::Family::kQwen3Moe:
+      return {"Qwen3MoeForCausalLM", "qwen3_moe"};
+    case verify::Family::kOlmoe:
+      return {"OlmoeForCausalLM", "olmoe"};
+    default:
+      break;
+  }
+  if (config.is_moe()) return {"MixtralForCausalLM", "mixtral"};
+  return {"MistralForCausalLM", "mistral"};
+}
+
+void AddExperts(const ModelConfig& config, Ordered& json) {
+  const verify::FamilyTraits& traits = config.traits;
+  const bool mixtral = config.family == verify::Family::kLlama;
+  json[mixtral ? "num_local_experts" : "num_experts"] = config.num_experts;
+  json["num_experts_per_tok"] = config.num_experts_per_token;
+  if (mixtral) return;
+  json["norm_topk_prob"] =
+      config.expert_weights == verify::ExpertWeights::kOfChosen;
+  if (config.family != verify::Family::kQwen3Moe) return;
+  json["moe_intermediate_size"] = config.ff_dim;
+  json["intermediate_size"] = traits.dense_ff_dim;
+  json["decoder_sparse_step"] = traits.moe_layer_step;
+  json["mlp_only_layers"] = traits.dense_layers;
+}
+
+}  // namespace
+
 std::string HuggingFaceConfigText(const ModelConfig& config, DType dtype,
                                   const TextEnds& ends) {
-  const bool moe = config.is_moe();
-  Ordered json = {
-      {"architectures",
-       Ordered::array({moe ? "MixtralForCausalLM" : "MistralForCausalLM"})},
-      {"model_type", moe ? "mixtral" : "mistral"}};
+  const ClassNames names = ClassOf(config);
+  Ordered json = {{"architectures", Ordered::array({names.architecture})},
+                  {"model_type", names.model_type}};
   if (ends.begin.has_value()) json["bos_token_id"] = *ends.begin;
   if (ends.end.has_value()) json["eos_token_id"] = *ends.end;
   json["hidden_act"] = "silu";
@@ -153,10 +189,7 @@ std::string HuggingFaceConfigText(const ModelConfig& config, DType dtype,
   json["num_attention_heads"] = config.num_heads;
   json["num_key_value_heads"] = config.num_kv_heads;
   json["head_dim"] = config.head_dim;
-  if (moe) {
-    json["num_local_experts"] = config.num_experts;
-    json["num_experts_per_tok"] = config.num_experts_per_token;
-  }
+  if (config.is_moe()) AddExperts(config, json);
   json["max_position_embeddings"] = config.context_len;
   json["rms_norm_eps"] = Decimal(config.norm_eps);
   json["rope_theta"] = Decimal(config.rope_theta);
@@ -164,6 +197,10 @@ std::string HuggingFaceConfigText(const ModelConfig& config, DType dtype,
   json["sliding_window"] = config.sliding_window.has_value()
                                ? Ordered(*config.sliding_window)
                                : Ordered(nullptr);
+  if (config.family == verify::Family::kQwen3Moe) {
+    json["use_sliding_window"] = config.sliding_window.has_value();
+    json["max_window_layers"] = 0;
+  }
   json["tie_word_embeddings"] = config.tied_embeddings;
   json["torch_dtype"] = TorchName(dtype);
   json["vocab_size"] = config.vocab_size;

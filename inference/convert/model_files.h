@@ -26,9 +26,9 @@ struct TextEnds {
   std::optional<uint64_t> end;
 };
 
-// Hugging Face's config.json: MixtralForCausalLM with experts, else
-// MistralForCausalLM, which without a window computes what LlamaForCausalLM
-// does.
+// Hugging Face's config.json: of the family's class; of Llama's family
+// MixtralForCausalLM with experts, else MistralForCausalLM, which without a
+// window computes what LlamaForCausalLM does.
 std::string HuggingFaceConfigText(const verify::ModelConfig& config,
                                   verify::DType dtype, const TextEnds& ends);
 

@@ -59,6 +59,12 @@ Result<void> CheckVocabulary(const ConvertSource& source,
                 "written to GGUF for this architecture")
         .Id("E-TOKENIZER");
   }
+  if (model == nullptr &&
+      std::get<verify::TokenVocabulary>(vocabulary.content).rules.nfc) {
+    plan.notes.push_back(
+        "the tokenizer brings texts into normal form C; readers that do not "
+        "know the key for it take texts as they are");
+  }
   if (num_pieces < vocab_size) {
     plan.notes.push_back(StrCat(vocab_size - num_pieces,
                                 " rows of embedding have no piece in the "
@@ -108,6 +114,12 @@ Result<GgufHeader> ModelHeader(const ConvertSource& source,
   if (source.checkpoint.gguf() != nullptr) {
     const std::string* given = source.checkpoint.gguf()->String("general.name");
     if (given != nullptr) name = *given;
+  }
+  if (source.config.expert_weights !=
+      verify::DescriptionOf(source.config.family).gguf_weights) {
+    plan.notes.push_back(
+        "expert_weights_norm says how the weights of experts add up; readers "
+        "that do not know the key assume the other way");
   }
   GgufHeader header;
   AddModelMetadata(header, source.config, name,
@@ -194,14 +206,15 @@ Result<ConvertPlan> PlanGguf(const ConvertSource& source,
   ASSIGN_OR_RETURN(const GgufHeader model, ModelHeader(source, options, plan));
   const WeightType type{options.to, options.mix};
   FallbackNotes fallbacks;
+  const bool half = verify::DescriptionOf(source.config.family).gguf_rope ==
+                    verify::RopeStyle::kHalf;
   for (const TensorSpec& spec :
        verify::ExpectedTensors(source.config, NameScheme::kGguf)) {
     const DType dtype = ChooseType(spec, source.config, type);
     fallbacks.Look(spec, WantedType(spec, source.config, type), dtype);
-    ASSIGN_OR_RETURN(
-        PlannedTensor tensor,
-        PlanTensor(source, spec,
-                   {.dtype = dtype, .non_finite = options.non_finite}));
+    RowForm form{.dtype = dtype, .non_finite = options.non_finite};
+    if (half) form.half_rotated_heads = RotatedHeads(source.config, spec.role);
+    ASSIGN_OR_RETURN(PlannedTensor tensor, PlanTensor(source, spec, form));
     plan.tensors.push_back(std::move(tensor));
   }
   fallbacks.AddTo(plan.notes);

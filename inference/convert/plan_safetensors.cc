@@ -19,11 +19,9 @@ namespace {
 
 using verify::ErrorCode;
 using verify::Fail;
-using verify::ModelConfig;
 using verify::NameScheme;
 using verify::Result;
 using verify::StrCat;
-using verify::TensorRole;
 using verify::TensorSpec;
 
 using Shard = std::vector<PlannedTensor>;
@@ -34,11 +32,6 @@ SafetensorsEntry EntryOf(const PlannedTensor& tensor) {
 
 bool IsHuggingFace(const ConvertOptions& options) {
   return options.form == ResultForm::kHuggingFace;
-}
-
-uint64_t HalfRotatedHeads(const ModelConfig& config, TensorRole role) {
-  if (role == TensorRole::kAttentionQ) return config.num_heads;
-  return role == TensorRole::kAttentionK ? config.num_kv_heads : 0;
 }
 
 Result<void> CheckType(const ConvertOptions& options) {
@@ -65,7 +58,7 @@ Result<std::vector<Shard>> PlanShards(const ConvertSource& source,
        verify::ExpectedTensors(source.config, scheme)) {
     RowForm form{.dtype = options.to, .non_finite = options.non_finite};
     if (IsHuggingFace(options)) {
-      form.half_rotated_heads = HalfRotatedHeads(source.config, spec.role);
+      form.half_rotated_heads = RotatedHeads(source.config, spec.role);
     }
     ASSIGN_OR_RETURN(PlannedTensor tensor, PlanTensor(source, spec, form));
     const uint64_t more = tensor.bytes + MaxHeaderBytesOf(EntryOf(tensor));

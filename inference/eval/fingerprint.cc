@@ -305,6 +305,19 @@ void PlanRun(const Tokenizer& tokenizer, Fingerprint& out) {
   if (run.positions.empty()) run.positions.push_back(run.ids.size() - 1);
 }
 
+// Version 1 has one form for all layers of a model.
+Result<void> CheckLayersAlike(const verify::ModelConfig& config) {
+  for (uint64_t l = 0; l < config.num_layers; ++l) {
+    if (config.is_moe() == config.is_moe_layer(l)) continue;
+    return Fail(ErrorCode::kUnsupported,
+                StrCat("layer ", l,
+                       " has no experts where others have: there are no "
+                       "fingerprints of such models"))
+        .Id("E-FINGERPRINT");
+  }
+  return {};
+}
+
 // Ids whose logits were recorded at a place, if there is a record.
 const std::vector<TokenId>& WantedIds(const Fingerprint* published,
                                       size_t place) {
@@ -329,6 +342,7 @@ Result<Fingerprint> MeasureFingerprint(const Model& model,
                                        const verify::CancelToken& cancel,
                                        verify::ProgressSink* progress) {
   const auto& config = model.config();
+  RETURN_IF_ERROR(CheckLayersAlike(config));
   const Tokenizer& tokenizer = model.tokenizer();
   Fingerprint out;
   out.model = ModelOf(config);

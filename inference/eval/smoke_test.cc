@@ -71,8 +71,11 @@ class Watcher final : public ForwardObserver {
       : num_layers_(static_cast<int64_t>(config.num_layers)),
         dim_(config.dim),
         inputs_(config.num_layers),
-        counts_(config.is_moe() ? config.num_layers : 0,
-                std::vector<uint64_t>(config.num_experts)) {}
+        counts_(config.is_moe() ? config.num_layers : 0) {
+    for (size_t l = 0; l < counts_.size(); ++l) {
+      if (config.is_moe_layer(l)) counts_[l].resize(config.num_experts);
+    }
+  }
 
   void OnLayer(int64_t layer, std::span<const float> hidden,
                size_t num_tokens) override {
@@ -266,6 +269,7 @@ class SmokeTest {
   Result<void> AddExpertsCheck() {
     SmokeCheck check{"smoke.experts", true, {}};
     const auto& config = model_.config();
+    uint64_t all = 0;
     uint64_t alone = 0;
     std::string trouble;
     if (!config.is_moe()) {
@@ -275,8 +279,10 @@ class SmokeTest {
       check.detail = NotRun();
     } else {
       for (size_t l = 0; l < config.num_layers; ++l) {
-        for (size_t e = 0; e < config.num_experts; ++e) {
-          if (report_.expert_counts[l][e] > 0) continue;
+        const std::vector<uint64_t>& counts = report_.expert_counts[l];
+        all += counts.size();
+        for (size_t e = 0; e < counts.size(); ++e) {
+          if (counts[e] > 0) continue;
           ++alone;
           if (cancel_.cancelled()) {
             return verify::Fail(verify::ErrorCode::kCancelled,
@@ -288,7 +294,6 @@ class SmokeTest {
           report_.first_bad_layer = static_cast<int64_t>(l);
         }
       }
-      const uint64_t all = config.num_layers * config.num_experts;
       check.ok = trouble.empty();
       check.detail = check.ok ? StrCat(all - alone, " of ", all,
                                        " experts chosen by the text, ", alone,

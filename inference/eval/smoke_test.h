@@ -29,7 +29,8 @@ struct SmokeReport {
   // The first layer whose output held NaN or infinity or exploded; -1 the
   // embedding, num_layers the final norm; nothing if all were fine.
   std::optional<int64_t> first_bad_layer;
-  // [layer][expert]: tokens routed there; empty for dense models.
+  // [layer][expert]: tokens routed there; empty for dense models, as is the
+  // list of a layer without experts.
   std::vector<std::vector<uint64_t>> expert_counts;
   double tokens_per_s = 0;
 

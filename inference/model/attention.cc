@@ -14,6 +14,15 @@ constexpr size_t kTileTokens = 8;
 
 }  // namespace
 
+void NormaliseParts(const Kernels& kernels, std::span<const float> gain,
+                    float eps, std::span<float> x) {
+  if (gain.empty()) return;
+  for (size_t at = 0; at < x.size(); at += gain.size()) {
+    float* const part = x.data() + at;
+    kernels.rms_norm(part, gain.data(), gain.size(), eps, part);
+  }
+}
+
 Attention::Attention(const verify::ModelConfig& config, const Kernels& kernels,
                      verify::ThreadPool& pool)
     : kernels_(kernels),
@@ -28,8 +37,8 @@ Attention::Attention(const verify::ModelConfig& config, const Kernels& kernels,
       partial_floats_(group_ * (head_dim_ + 2)),
       scratch_(pool.num_threads()) {}
 
-Attention::Partial Attention::PartialAt(float* memory) const {
-  return {memory, memory + group_, memory + 2 * group_};
+Attention::Partial Attention::PartialAt(float* memory, size_t queries) const {
+  return {memory, memory + queries, memory + 2 * queries};
 }
 
 Attention::KeyRange Attention::Visible(uint64_t position) const {
@@ -37,16 +46,17 @@ Attention::KeyRange Attention::Visible(uint64_t position) const {
   return {window_ == 0 || end <= window_ ? 0 : end - window_, end};
 }
 
-void Attention::RunBlock(size_t layer, const float* q, size_t kv_head,
-                         KeyRange keys, KvCache& cache, const Partial& result,
-                         float* scores) const {
+void Attention::RunBlock(size_t layer, const float* q, size_t queries,
+                         size_t kv_head, KeyRange keys, KvCache& cache,
+                         const Partial& result, float* scores) const {
   AttendArgs args;
-  args.q = q + kv_head * group_ * head_dim_;
-  args.group = group_;
+  args.q = q;
+  args.num_queries = queries;
   args.head_dim = head_dim_;
-  args.keys = cache.Key(layer, keys.begin) + kv_head * head_dim_;
-  args.values = cache.Value(layer, keys.begin) + kv_head * head_dim_;
-  args.stride = cache.stride();
+  args.type = cache.type();
+  args.keys = cache.Key(layer, keys.begin) + kv_head * cache.head_bytes();
+  args.values = cache.Value(layer, keys.begin) + kv_head * cache.head_bytes();
+  args.row_bytes = cache.row_bytes();
   args.count = static_cast<size_t>(keys.end - keys.begin);
   args.scale = scale_;
   args.max = result.max;
@@ -59,7 +69,9 @@ void Attention::RunBlock(size_t layer, const float* q, size_t kv_head,
 void Attention::Join(const Partial& from, bool is_first,
                      const Partial& into) const {
   if (is_first) {
-    std::memcpy(into.max, from.max, partial_floats_ * sizeof(float));
+    std::memcpy(into.max, from.max, group_ * sizeof(float));
+    std::memcpy(into.sum, from.sum, group_ * sizeof(float));
+    std::memcpy(into.out, from.out, group_ * head_dim_ * sizeof(float));
     return;
   }
   for (size_t g = 0; g < group_; ++g) {
@@ -85,9 +97,11 @@ void Attention::Finish(const Partial& from, float* out) const {
 
 bool Attention::Run(size_t layer, const float* q, size_t first,
                     size_t num_tokens, const TokenPlaces& places, float* out) {
-  // Per thread: scores, the part of one block, the joined parts of a tile.
+  // Per thread and query of a tile: itself, scores, the part of one block, the
+  // joined parts.
   const size_t floats =
-      group_ * kAttentionBlockKeys + (1 + kTileTokens) * partial_floats_;
+      kTileTokens *
+      (group_ * (head_dim_ + kAttentionBlockKeys) + 2 * partial_floats_);
   for (auto& scratch : scratch_) {
     if (!scratch.Reserve(floats)) return false;
   }
@@ -115,15 +129,16 @@ bool Attention::RunOne(size_t layer, const float* q, uint64_t position,
     return false;
   }
   const auto part = [&](size_t kv_head, size_t block) {
-    return PartialAt(partials_.data() +
-                     (kv_head * per_head + block) * partial_floats_);
+    return PartialAt(
+        partials_.data() + (kv_head * per_head + block) * partial_floats_,
+        group_);
   };
   const auto run = [&](size_t begin, size_t end, size_t worker) {
     for (size_t item = begin; item < end; ++item) {
       const size_t kv_head = item / num_blocks;
       const size_t b = item % num_blocks;
       const uint64_t block_begin = (first_block + b) * kAttentionBlockKeys;
-      RunBlock(layer, q, kv_head,
+      RunBlock(layer, q + kv_head * group_ * head_dim_, group_, kv_head,
                {std::max(keys.begin, block_begin),
                 std::min(keys.end, block_begin + kAttentionBlockKeys)},
                cache, part(kv_head, b), scratch_[worker].data());
@@ -138,33 +153,15 @@ bool Attention::RunOne(size_t layer, const float* q, uint64_t position,
   return true;
 }
 
-void Attention::RunTile(size_t layer, const float* q, size_t kv_head,
-                        size_t num_tokens, uint64_t position, KvCache& cache,
-                        float* scratch, float* out) {
-  const size_t row = num_heads_ * head_dim_;
-  float* scores = scratch;
-  float* memory = scores + group_ * kAttentionBlockKeys;
-  const Partial part = PartialAt(memory);
-  const auto joined = [&](size_t t) {
-    return PartialAt(memory + (1 + t) * partial_floats_);
-  };
-  const uint64_t begin =
-      Visible(position).begin / kAttentionBlockKeys * kAttentionBlockKeys;
-  for (uint64_t block = begin; block < position + num_tokens;
-       block += kAttentionBlockKeys) {
-    for (size_t t = 0; t < num_tokens; ++t) {
-      const KeyRange all = Visible(position + t);
-      const KeyRange keys = {std::max(all.begin, block),
-                             std::min(all.end, block + kAttentionBlockKeys)};
-      if (keys.begin >= keys.end) continue;
-      RunBlock(layer, q + t * row, kv_head, keys, cache, part, scores);
-      Join(part, keys.begin == all.begin, joined(t));
-    }
-  }
-  for (size_t t = 0; t < num_tokens; ++t) {
-    Finish(joined(t), out + t * row + kv_head * group_ * head_dim_);
-  }
-}
+// Some tokens of a batch and the queries of one kv head.
+struct Attention::Tile {
+  size_t layer;
+  size_t kv_head;
+  const float* q;  // of the first token: rows of all heads
+  float* out;      // the same
+  uint64_t first;  // its position
+  size_t tokens;
+};
 
 void Attention::RunMany(size_t layer, const float* q, size_t num_tokens,
                         uint64_t position, KvCache& cache, float* out) {
@@ -173,9 +170,11 @@ void Attention::RunMany(size_t layer, const float* q, size_t num_tokens,
   const auto run = [&](size_t item, size_t end, size_t worker) {
     for (; item < end; ++item) {
       const size_t t0 = item / num_kv_heads_ * kTileTokens;
-      RunTile(layer, q + t0 * row, item % num_kv_heads_,
-              std::min(num_tokens - t0, kTileTokens), position + t0, cache,
-              scratch_[worker].data(), out + t0 * row);
+      const size_t kv_head = item % num_kv_heads_;
+      const size_t offset = t0 * row + kv_head * group_ * head_dim_;
+      RunTile({layer, kv_head, q + offset, out + offset, position + t0,
+               std::min(kTileTokens, num_tokens - t0)},
+              cache, scratch_[worker].data());
     }
   };
   pool_.ParallelForWorkers(num_tiles * num_kv_heads_, 1, std::ref(run));
@@ -188,12 +187,64 @@ void Attention::RunEach(size_t layer, const float* q, size_t first,
   const auto run = [&](size_t item, size_t end, size_t worker) {
     for (; item < end; ++item) {
       const size_t t = item / num_kv_heads_;
-      RunTile(layer, q + t * row, item % num_kv_heads_, 1,
-              places.position(first + t), places.cache(first + t),
-              scratch_[worker].data(), out + t * row);
+      const size_t kv_head = item % num_kv_heads_;
+      const size_t offset = t * row + kv_head * group_ * head_dim_;
+      RunTile({layer, kv_head, q + offset, out + offset,
+               places.position(first + t), 1},
+              places.cache(first + t), scratch_[worker].data());
     }
   };
   pool_.ParallelForWorkers(num_tokens * num_kv_heads_, 1, std::ref(run));
+}
+
+void Attention::RunTile(const Tile& tile, KvCache& cache,
+                        float* scratch) const {
+  const size_t row = num_heads_ * head_dim_;
+  const size_t of_token = group_ * head_dim_;
+  float* const q = scratch;
+  float* const scores = q + kTileTokens * of_token;
+  float* const memory = scores + kTileTokens * group_ * kAttentionBlockKeys;
+  float* const joined_memory = memory + kTileTokens * partial_floats_;
+  for (size_t t = 0; t < tile.tokens; ++t) {
+    std::memcpy(q + t * of_token, tile.q + t * row, of_token * sizeof(float));
+  }
+  const auto joined = [&](size_t t) {
+    return PartialAt(joined_memory + t * partial_floats_, group_);
+  };
+  const KeyRange of_last = Visible(tile.first + tile.tokens - 1);
+  const uint64_t begin =
+      Visible(tile.first).begin / kAttentionBlockKeys * kAttentionBlockKeys;
+  for (uint64_t block = begin; block < of_last.end;
+       block += kAttentionBlockKeys) {
+    const KeyRange whole = {block, block + kAttentionBlockKeys};
+    // What the first token sees to the end and the last from the beginning is
+    // seen by all.
+    if (of_last.begin <= whole.begin && whole.end <= tile.first + 1) {
+      const size_t queries = tile.tokens * group_;
+      const Partial parts = PartialAt(memory, queries);
+      RunBlock(tile.layer, q, queries, tile.kv_head, whole, cache, parts,
+               scores);
+      for (size_t t = 0; t < tile.tokens; ++t) {
+        Join({parts.max + t * group_, parts.sum + t * group_,
+              parts.out + t * of_token},
+             Visible(tile.first + t).begin == whole.begin, joined(t));
+      }
+      continue;
+    }
+    const Partial part = PartialAt(memory, group_);
+    for (size_t t = 0; t < tile.tokens; ++t) {
+      const KeyRange all = Visible(tile.first + t);
+      const KeyRange keys = {std::max(all.begin, whole.begin),
+                             std::min(all.end, whole.end)};
+      if (keys.begin >= keys.end) continue;
+      RunBlock(tile.layer, q + t * of_token, group_, tile.kv_head, keys, cache,
+               part, scores);
+      Join(part, keys.begin == all.begin, joined(t));
+    }
+  }
+  for (size_t t = 0; t < tile.tokens; ++t) {
+    Finish(joined(t), tile.out + t * row);
+  }
 }
 
 }  // namespace inference

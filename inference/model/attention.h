@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "inference/model/kv_cache.h"
@@ -15,8 +16,16 @@
 
 namespace inference {
 
+// Every gain.size() values of `x` (a head, or all heads) by themselves become
+// x / RMS(x) * gain, in place: what stands between q or k and their rotation in
+// some families. Nothing happens without a gain. Requires that gain.size()
+// divides x.size().
+void NormaliseParts(const Kernels& kernels, std::span<const float> gain,
+                    float eps, std::span<float> x);
+
 // Keys are taken in blocks whose borders are fixed positions of the sequence;
-// each block gives a partial softmax, and the parts are joined in order. So
+// each block gives a partial softmax, and the parts are joined in order. Where
+// several tokens see all of a block their queries pass over it together. So
 // the bits of a result depend neither on the number of threads nor on how many
 // tokens are run together. One thread at a time; kernels and pool must outlive
 // it.
@@ -36,34 +45,40 @@ class Attention {
                          float* out);
 
  private:
-  // Softmax over some of the keys for the query heads of one kv head: the
-  // largest score and the sum of exp(score - max), then the weighted values.
+  // Softmax over some of the keys for some queries of one kv head: the largest
+  // score and the sum of exp(score - max), then the weighted values.
   struct Partial {
-    float* max;  // [group]
-    float* sum;  // [group]
-    float* out;  // [group, head_dim]
+    float* max;  // [queries]
+    float* sum;  // [queries]
+    float* out;  // [queries, head_dim]
   };
   struct KeyRange {
     uint64_t begin;
     uint64_t end;
   };
 
-  Partial PartialAt(float* memory) const;
+  struct Tile;
+
+  // Of so many queries.
+  Partial PartialAt(float* memory, size_t queries) const;
   KeyRange Visible(uint64_t position) const;
-  void RunBlock(size_t layer, const float* q, size_t kv_head, KeyRange keys,
-                KvCache& cache, const Partial& result, float* scores) const;
+  // `q`: [queries, head_dim], of the kv head.
+  void RunBlock(size_t layer, const float* q, size_t queries, size_t kv_head,
+                KeyRange keys, KvCache& cache, const Partial& result,
+                float* scores) const;
+  // Joins the group of queries of one token.
   void Join(const Partial& from, bool is_first, const Partial& into) const;
   void Finish(const Partial& from, float* out) const;
 
   bool RunOne(size_t layer, const float* q, uint64_t position, KvCache& cache,
               float* out);
-  // Tokens of one sequence for one kv head; the first is at `position`.
-  void RunTile(size_t layer, const float* q, size_t kv_head, size_t num_tokens,
-               uint64_t position, KvCache& cache, float* scratch, float* out);
+  // Tokens of one sequence, the first of them at `position`.
   void RunMany(size_t layer, const float* q, size_t num_tokens,
                uint64_t position, KvCache& cache, float* out);
+  // Tokens of a sequence each.
   void RunEach(size_t layer, const float* q, size_t first, size_t num_tokens,
                const TokenPlaces& places, float* out);
+  void RunTile(const Tile& tile, KvCache& cache, float* scratch) const;
 
   const Kernels& kernels_;
   verify::ThreadPool& pool_;

@@ -12,11 +12,11 @@ FeedForward::FeedForward(const verify::ModelConfig& config,
 
 bool FeedForward::Run(const LayerWeights& layer, const float* x,
                       size_t num_tokens, float* residual) {
-  const size_t k = config_.is_moe() ? config_.num_experts_per_token : 1;
+  const size_t k = layer.is_moe() ? config_.num_experts_per_token : 1;
   // A dense block is a mixture of one, taken whole.
   chosen_.assign(num_tokens * k, 0);
   weights_.assign(num_tokens * k, 1.0f);
-  if (config_.is_moe() && !Route(layer, x, num_tokens)) return false;
+  if (layer.is_moe() && !Route(layer, x, num_tokens)) return false;
   routing_ = {chosen_, weights_, k};
   return experts_.Run(layer.experts, routing_, x, num_tokens, residual);
 }
@@ -32,7 +32,7 @@ bool FeedForward::Route(const LayerWeights& layer, const float* x,
   if (!matmul_.Run({&job, 1})) return false;
   for (size_t t = 0; t < num_tokens; ++t) {
     RouteTopK(std::span(logits_).subspan(t * num_experts, num_experts),
-              std::span(chosen_).subspan(t * k, k),
+              config_.expert_weights, std::span(chosen_).subspan(t * k, k),
               std::span(weights_).subspan(t * k, k));
   }
   return true;

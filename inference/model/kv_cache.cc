@@ -29,19 +29,32 @@ uint64_t PhysicalMemoryBytes() {
 
 // Bytes of keys and values, or nothing on overflow.
 std::optional<uint64_t> CacheBytes(const verify::ModelConfig& config,
-                                   uint64_t capacity) {
-  auto bytes = CheckedMul<uint64_t>(config.num_kv_heads, config.head_dim);
-  for (const uint64_t factor :
-       {uint64_t{2} * sizeof(uint16_t), config.num_layers, capacity}) {
-    if (bytes.has_value()) bytes = CheckedMul<uint64_t>(*bytes, factor);
-  }
-  return bytes;
+                                   KvType type, uint64_t capacity) {
+  return CheckedMul<uint64_t>(KvBytesPerToken(config, type), capacity);
 }
 
 }  // namespace
 
+verify::Result<void> CheckKvType(const verify::ModelConfig& config,
+                                 KvType type) {
+  if (config.head_dim % KvBlockElements(type) == 0) return {};
+  return Fail(ErrorCode::kUnsupported,
+              StrCat("keys and values as ", KvTypeName(type),
+                     " need heads of a multiple of ", KvBlockElements(type),
+                     " numbers, this model's have ", config.head_dim))
+      .Id("E-KV")
+      .Hint("--kv f16 fits every model");
+}
+
+// The bounds of a configuration keep this far from overflow.
+uint64_t KvBytesPerToken(const verify::ModelConfig& config, KvType type) {
+  const auto row = static_cast<size_t>(config.num_kv_heads * config.head_dim);
+  return 2 * config.num_layers * KvBytes(type, row);
+}
+
 verify::Result<KvCache> KvCache::Create(const verify::ModelConfig& config,
-                                        uint64_t max_tokens) {
+                                        uint64_t max_tokens, KvType type) {
+  RETURN_IF_ERROR(CheckKvType(config, type));
   if (max_tokens == 0) {
     return Fail(ErrorCode::kInvalidArgument,
                 "a sequence of 0 tokens was asked for");
@@ -55,7 +68,7 @@ verify::Result<KvCache> KvCache::Create(const verify::ModelConfig& config,
     if (ring.has_value()) needed = std::min(needed, *ring);
   }
   const auto capacity = verify::AlignUp<uint64_t>(needed, kAttentionBlockKeys);
-  const auto bytes = capacity.has_value() ? CacheBytes(config, *capacity)
+  const auto bytes = capacity.has_value() ? CacheBytes(config, type, *capacity)
                                           : std::optional<uint64_t>();
   const uint64_t memory = PhysicalMemoryBytes();
   if (!bytes.has_value() || *bytes > memory) {
@@ -80,10 +93,13 @@ verify::Result<KvCache> KvCache::Create(const verify::ModelConfig& config,
         .Hint("ask for a shorter context");
   }
   KvCache cache;
-  cache.data_ = static_cast<uint16_t*>(memory_map);
+  cache.data_ = static_cast<std::byte*>(memory_map);
   cache.mapped_bytes_ = static_cast<size_t>(*bytes);
   cache.capacity_ = static_cast<size_t>(*capacity);
-  cache.stride_ = static_cast<size_t>(config.num_kv_heads * config.head_dim);
+  cache.type_ = type;
+  cache.head_bytes_ = KvBytes(type, static_cast<size_t>(config.head_dim));
+  cache.row_bytes_ =
+      static_cast<size_t>(config.num_kv_heads) * cache.head_bytes_;
   cache.window_ = config.sliding_window.value_or(0);
   cache.max_tokens_ = max_tokens;
   return cache;
@@ -97,7 +113,9 @@ KvCache& KvCache::operator=(KvCache&& other) noexcept {
   data_ = std::exchange(other.data_, nullptr);
   mapped_bytes_ = std::exchange(other.mapped_bytes_, 0);
   capacity_ = other.capacity_;
-  stride_ = other.stride_;
+  type_ = other.type_;
+  row_bytes_ = other.row_bytes_;
+  head_bytes_ = other.head_bytes_;
   window_ = other.window_;
   max_tokens_ = other.max_tokens_;
   position_ = other.position_;

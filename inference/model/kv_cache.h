@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys and values of one sequence, [layer, position, kv_head, head_dim], as
-// halves; with a sliding window a ring of positions.
+// halves or as bytes in blocks; with a sliding window a ring of positions.
 // Tested by tests/inference/model/kv_cache_test.cc.
 #pragma once
 
@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 
+#include "inference/ops/kv_row.h"
 #include "verify/base/result.h"
 #include "verify/structure/model_config.h"
 
@@ -16,6 +17,12 @@ namespace inference {
 // Tokens that one forward pass takes at most.
 inline constexpr size_t kMaxBatchTokens = 512;
 
+// kUnsupported, E-KV, if heads are no whole number of the type's blocks.
+verify::Result<void> CheckKvType(const verify::ModelConfig& config,
+                                 KvType type);
+// Of the keys and values of one position, in all layers.
+uint64_t KvBytesPerToken(const verify::ModelConfig& config, KvType type);
+
 // Address space for all positions is taken at once, memory only as positions
 // are written. Movable; thread-compatible (different positions of a layer may
 // be written by different threads).
@@ -23,9 +30,10 @@ class KvCache {
  public:
   // Room for `max_tokens` positions, or for the sliding window and one batch
   // if that is less. Errors: kInvalidArgument (0), kLimit (more than the
-  // machine's memory).
+  // machine's memory), those of CheckKvType.
   static verify::Result<KvCache> Create(const verify::ModelConfig& config,
-                                        uint64_t max_tokens);
+                                        uint64_t max_tokens,
+                                        KvType type = KvType::kF16);
   KvCache(KvCache&& other) noexcept;
   KvCache& operator=(KvCache&& other) noexcept;
   KvCache(const KvCache&) = delete;
@@ -34,19 +42,21 @@ class KvCache {
 
   uint64_t max_tokens() const { return max_tokens_; }
   uint64_t position() const { return position_; }
-  // Halves from one position to the next: num_kv_heads * head_dim.
-  size_t stride() const { return stride_; }
+  KvType type() const { return type_; }
+  // From one position to the next, of all kv heads; and of one of them.
+  size_t row_bytes() const { return row_bytes_; }
+  size_t head_bytes() const { return head_bytes_; }
   // Positions that are there at once; a multiple of kAttentionBlockKeys, so
   // that a block of keys never wraps.
   size_t capacity() const { return capacity_; }
 
   // The row of a position. Requires position < max_tokens() and, to read,
   // that it was written and not overwritten since.
-  uint16_t* Key(size_t layer, uint64_t position) {
-    return data_ + (2 * layer * capacity_ + Slot(position)) * stride_;
+  std::byte* Key(size_t layer, uint64_t position) {
+    return data_ + (2 * layer * capacity_ + Slot(position)) * row_bytes_;
   }
-  uint16_t* Value(size_t layer, uint64_t position) {
-    return data_ + ((2 * layer + 1) * capacity_ + Slot(position)) * stride_;
+  std::byte* Value(size_t layer, uint64_t position) {
+    return data_ + ((2 * layer + 1) * capacity_ + Slot(position)) * row_bytes_;
   }
 
   // First position whose row is there.
@@ -69,10 +79,12 @@ class KvCache {
   }
   void Release();
 
-  uint16_t* data_ = nullptr;
+  std::byte* data_ = nullptr;
   size_t mapped_bytes_ = 0;
   size_t capacity_ = 1;
-  size_t stride_ = 0;
+  KvType type_ = KvType::kF16;
+  size_t row_bytes_ = 0;
+  size_t head_bytes_ = 0;
   uint64_t window_ = 0;  // 0: none
   uint64_t max_tokens_ = 0;
   uint64_t position_ = 0;

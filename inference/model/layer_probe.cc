@@ -142,6 +142,9 @@ Result<LayerProbe::Attention> LayerProbe::Attend(
   const RopeTable rope(head_dim, rotation.theta);
   std::vector<float> cos(rope.num_pairs());
   std::vector<float> sin(rope.num_pairs());
+  const auto eps = static_cast<float>(config.norm_eps);
+  NormaliseParts(kernels_, weights.q_norm, eps, q);
+  NormaliseParts(kernels_, weights.k_norm, eps, k);
   for (size_t t = 0; t < tokens; ++t) {
     rope.Angles(positions[t], cos, sin);
     RotateHeads({q.data() + t * q_dim, q_dim}, cos, sin, rotation.style);
@@ -239,11 +242,14 @@ std::vector<verify::DType> LayerProbe::Types(TensorRole role,
       break;
     case TensorRole::kOutputNorm:
     case TensorRole::kAttentionNorm:
+    case TensorRole::kAttentionQNorm:
+    case TensorRole::kAttentionKNorm:
     case TensorRole::kFfnNorm: {
       // Norms are floats once bound: the checkpoint knows what they were.
       const bool of_output = role == TensorRole::kOutputNorm;
+      const auto& config = model_.config();
       const auto* info = model_.impl_->checkpoint.tensors().Find(
-          TensorName(model_.config().names, role,
+          TensorName(config.family, config.names, role,
                      of_output ? -1 : static_cast<int64_t>(layer), -1));
       if (info != nullptr) types = {info->dtype};
       break;

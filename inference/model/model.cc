@@ -26,6 +26,7 @@ Model::Impl::Impl(verify::Checkpoint opened, verify::ModelConfig model_config,
       kernels(options.kernels != nullptr ? *options.kernels : BestKernels()),
       pool(options.num_threads),
       exact(options.activations == Activations::kExact),
+      kv(options.kv),
       transformer(config, weights, kernels, pool, exact) {}
 
 Result<std::unique_ptr<Model>> Model::Load(const std::string& path,
@@ -33,6 +34,7 @@ Result<std::unique_ptr<Model>> Model::Load(const std::string& path,
   ASSIGN_OR_RETURN(auto checkpoint, verify::Checkpoint::Open(path));
   ASSIGN_OR_RETURN(auto config, verify::LoadModelConfig(checkpoint));
   RETURN_IF_ERROR(verify::CheckRunnable(config));
+  RETURN_IF_ERROR(CheckKvType(config, options.kv));
   ASSIGN_OR_RETURN(auto weights, BindWeights(checkpoint, config));
   ASSIGN_OR_RETURN(const auto vocabulary,
                    LoadVocabularyFor(checkpoint, config));
@@ -51,6 +53,11 @@ std::string Model::weight_type() const {
   return std::string(verify::DTypeName(impl_->weights.main_dtype));
 }
 uint64_t Model::weight_bytes() const { return impl_->weights.total_bytes; }
+
+KvType Model::kv_type() const { return impl_->kv; }
+uint64_t Model::kv_bytes_per_token() const {
+  return KvBytesPerToken(impl_->config, impl_->kv);
+}
 
 TokenCost Model::layer_cost(uint64_t layer_index) const {
   const ModelWeights& weights = impl_->weights;
@@ -71,14 +78,14 @@ TokenCost Model::layer_cost(uint64_t layer_index) const {
   }
   const LayerWeights& layer = weights.layers[layer_index];
   const bool is_last = layer_index + 1 == weights.layers.size();
-  const bool is_moe = impl_->config.is_moe();
   for (const TensorView* view : {&layer.q, &layer.out}) {
     add(*view, 1, 1, !is_last);
   }
   add(layer.k, 1, 1, true);
   add(layer.v, 1, 1, true);
-  if (is_moe) add(layer.router, 1, 1, !is_last);
-  const uint64_t used = is_moe ? impl_->config.num_experts_per_token : 1;
+  if (layer.is_moe()) add(layer.router, 1, 1, !is_last);
+  const uint64_t used =
+      layer.is_moe() ? impl_->config.num_experts_per_token : 1;
   for (const FfnWeights& ffn : layer.experts) {
     for (const TensorView* view : {&ffn.gate, &ffn.up, &ffn.down}) {
       add(*view, used, layer.experts.size(), !is_last);

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "inference/ops/kv_row.h"
 #include "inference/text/tokenizer.h"
 #include "verify/base/progress.h"
 #include "verify/base/result.h"
@@ -35,6 +36,8 @@ struct ModelOptions {
   // Of RunnableKernels(); null: the best of this CPU. For comparing CPUs.
   const Kernels* kernels = nullptr;
   Activations activations = Activations::kRounded;
+  // How sessions keep keys and values: kQ8_0 takes 0.53 of the memory.
+  KvType kv = KvType::kF16;
 };
 
 // What a forward pass shows of itself; called on the thread that runs it.
@@ -68,7 +71,8 @@ class Model {
   // it, with configuration and tokenizer beside it.
   // Errors: those of the readers; kCorrupt (structure does not fit the
   // configuration, id E-STRUCTURE; tokenizer larger than the vocabulary, id
-  // E-TOKENIZER), kUnsupported (dtype, strided tensor or family).
+  // E-TOKENIZER), kUnsupported (dtype, strided tensor or family; E-KV: heads
+  // that options.kv does not fit).
   static verify::Result<std::unique_ptr<Model>> Load(
       const std::string& path, const ModelOptions& options);
   ~Model();
@@ -81,6 +85,9 @@ class Model {
   TokenCost token_cost() const;
   // The same of one layer; of num_layers, that of the output matrix.
   TokenCost layer_cost(uint64_t layer) const;
+  // How its sessions keep keys and values, and the bytes for one position.
+  KvType kv_type() const;
+  uint64_t kv_bytes_per_token() const;
   // Which instructions it computes with: "AVX3". Results differ between them
   // in the last places.
   std::string_view kernels() const;

@@ -26,6 +26,7 @@ struct Model::Impl {
   const Kernels& kernels;
   verify::ThreadPool pool;
   bool exact;  // activations are not rounded
+  KvType kv;
   Transformer transformer;
 };
 

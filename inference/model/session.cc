@@ -54,7 +54,8 @@ Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
 
 Result<Session> Session::Create(const Model& model, uint64_t max_tokens) {
-  ASSIGN_OR_RETURN(auto cache, KvCache::Create(model.config(), max_tokens));
+  ASSIGN_OR_RETURN(
+      auto cache, KvCache::Create(model.config(), max_tokens, model.kv_type()));
   auto impl = std::make_unique<Impl>(Impl{&model, std::move(cache), {}, {}});
   impl->logits.resize(static_cast<size_t>(model.config().vocab_size));
   return Session(std::move(impl));

@@ -29,6 +29,8 @@ using verify::StrCat;
 constexpr std::string_view kSessionMagic = "LODESESS";
 constexpr uint32_t kSessionVersion = 1;
 constexpr size_t kKernelNameBytes = 16;
+// Where the kind of keys and values stands beside that of activations.
+constexpr uint32_t kKvShift = 8;
 // Up to and with the checksum of what is before it.
 constexpr size_t kSessionHeadBytes = 112;
 constexpr size_t kHeadSumAt = kSessionHeadBytes - sizeof(uint64_t);
@@ -66,8 +68,9 @@ void AppendNumber(std::string& out, T value) {
 std::string WriteSessionHead(const SessionHead& head) {
   std::string out(kSessionMagic);
   AppendNumber(out, kSessionVersion);
-  AppendNumber(out, static_cast<uint32_t>(head.origin.activations ==
-                                          Activations::kExact));
+  const uint32_t exact = head.origin.activations == Activations::kExact ? 1 : 0;
+  const uint32_t bytes = head.origin.kv == KvType::kQ8_0 ? 1 : 0;
+  AppendNumber(out, exact | bytes << kKvShift);
   out.append(verify::AsText(head.origin.model));
   std::string kernels = head.origin.kernels.substr(0, kKernelNameBytes);
   kernels.resize(kKernelNameBytes);
@@ -109,10 +112,15 @@ Result<SessionHead> ReadSessionHead(const verify::ByteSource& file) {
                       kHeadSumAt);
   }
   SessionHead head;
-  ASSIGN_OR_RETURN(const uint32_t exact, reader.Read<uint32_t>());
+  ASSIGN_OR_RETURN(const uint32_t ways, reader.Read<uint32_t>());
+  const uint32_t exact = ways & ((1u << kKvShift) - 1);
   if (exact > 1) {
     return BadSession(StrCat("activations of kind ", exact), 12);
   }
+  if (ways >> kKvShift > 1) {
+    return BadSession(StrCat("keys and values of kind ", ways >> kKvShift), 13);
+  }
+  head.origin.kv = ways >> kKvShift == 1 ? KvType::kQ8_0 : KvType::kF16;
   head.origin.activations =
       exact == 1 ? Activations::kExact : Activations::kRounded;
   ASSIGN_OR_RETURN(const ByteSpan model,
@@ -140,7 +148,14 @@ Result<void> CheckOrigin(const SessionOrigin& of_file,
   };
   const std::string kernels = here.kernels.substr(0, kKernelNameBytes);
   if (of_file.kernels == kernels && of_file.activations == here.activations) {
-    return {};
+    if (of_file.kv == here.kv) return {};
+    return Fail(ErrorCode::kMismatch,
+                StrCat("the session keeps keys and values as ",
+                       KvTypeName(of_file.kv), ", here it is ",
+                       KvTypeName(here.kv)))
+        .Id("E-SESSION-ENGINE")
+        .Hint(StrCat("go on with --kv ", KvTypeName(of_file.kv), ", ",
+                     kAnewHint));
   }
   return Fail(
              ErrorCode::kMismatch,
@@ -178,7 +193,8 @@ Result<void> CheckSessionHead(const SessionHead& head, uint64_t file_size,
                               const verify::ModelConfig& config,
                               uint64_t max_tokens) {
   const uint64_t row_bytes =
-      config.num_kv_heads * config.head_dim * sizeof(uint16_t);
+      KvBytes(head.origin.kv,
+              static_cast<size_t>(config.num_kv_heads * config.head_dim));
   if (head.row_bytes != row_bytes || head.num_layers != config.num_layers) {
     return BadSession(
         StrCat("keys of ", head.row_bytes, " bytes in ", head.num_layers,
@@ -251,8 +267,8 @@ Result<void> ForChunks(const SessionHead& head, const Visit& visit) {
   return {};
 }
 
-uint16_t* RowAt(KvCache& cache, size_t layer, bool is_value,
-                uint64_t position) {
+std::byte* RowAt(KvCache& cache, size_t layer, bool is_value,
+                 uint64_t position) {
   return is_value ? cache.Value(layer, position) : cache.Key(layer, position);
 }
 
@@ -302,7 +318,8 @@ Result<SessionContent> ReadSession(const verify::ByteSource& file,
                       80);
   }
   RETURN_IF_ERROR(CheckSessionHead(head, file.size(), config, max_tokens));
-  ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(config, max_tokens));
+  ASSIGN_OR_RETURN(KvCache cache,
+                   KvCache::Create(config, max_tokens, origin.kv));
   SessionContent content{{}, {}, std::move(cache)};
   SummedReader in(file);
   std::array<std::byte, kSessionHeadBytes> head_bytes{};
@@ -330,7 +347,7 @@ Result<SessionContent> ReadSession(const verify::ByteSource& file,
 
 SessionOrigin SessionFile::OriginOf(const Model& model) {
   return {IdentifyModel(model), std::string(model.kernels()),
-          model.activations()};
+          model.activations(), model.kv_type()};
 }
 
 Result<void> SessionFile::Save(const Session& session, const std::string& path,
@@ -348,7 +365,7 @@ Result<void> SessionFile::Save(const Session& session, const std::string& path,
   head.note_bytes = note.size();
   head.num_tokens = cache.position();
   head.first_row = cache.oldest();
-  head.row_bytes = cache.stride() * sizeof(uint16_t);
+  head.row_bytes = cache.row_bytes();
   head.num_layers = session.model().config().num_layers;
 
   ASSIGN_OR_RETURN(auto file, verify::AtomicFileWriter::Create(path, 0600));

@@ -29,6 +29,7 @@ struct SessionOrigin {
   verify::Sha256Digest model{};  // IdentifyModel
   std::string kernels;           // Model::kernels
   Activations activations = Activations::kRounded;
+  KvType kv = KvType::kF16;
 };
 
 // What a file holds.

@@ -159,7 +159,7 @@ bool Transformer::RunLayers(size_t num_tokens, size_t first_output,
     }
     if (matmul_.cancelled()) return false;
     if (observer == nullptr) continue;
-    if (config_.is_moe()) {
+    if (layer.is_moe()) {
       const Routing& routing = feed_forward_.routing();
       observer->OnExperts(static_cast<int64_t>(l), routing.experts,
                           routing.weights, num_tokens, routing.k);
@@ -199,23 +199,27 @@ bool Transformer::RunAttention(size_t l, size_t first, size_t num_tokens,
 void Transformer::RotateAndStore(size_t l, size_t first, size_t num_tokens,
                                  const TokenPlaces& places) {
   const size_t pairs = rope_.num_pairs();
-  const size_t q_dim = weights_.layers[l].q.rows;
-  const size_t kv_dim = weights_.layers[l].k.rows;
+  const LayerWeights& layer = weights_.layers[l];
+  const size_t q_dim = layer.q.rows;
+  const size_t kv_dim = layer.k.rows;
+  const auto eps = static_cast<float>(config_.norm_eps);
   const auto body = [&](size_t begin, size_t end) {
     for (size_t t = begin; t < end; ++t) {
       const std::span<const float> cos(cos_.data() + t * pairs, pairs);
       const std::span<const float> sin(sin_.data() + t * pairs, pairs);
       float* k = k_.data() + t * kv_dim;
       if (t >= first) {
-        RotateHeads({q_.data() + t * q_dim, q_dim}, cos, sin,
-                    config_.rope_style);
+        const std::span<float> q(q_.data() + t * q_dim, q_dim);
+        NormaliseParts(kernels_, layer.q_norm, eps, q);
+        RotateHeads(q, cos, sin, config_.rope_style);
       }
+      NormaliseParts(kernels_, layer.k_norm, eps, {k, kv_dim});
       RotateHeads({k, kv_dim}, cos, sin, config_.rope_style);
       KvCache& cache = places.cache(t);
       const uint64_t position = places.position(t);
-      kernels_.to_half(k, kv_dim, cache.Key(l, position));
-      kernels_.to_half(v_.data() + t * kv_dim, kv_dim,
-                       cache.Value(l, position));
+      kernels_.store_kv(cache.type(), k, kv_dim, cache.Key(l, position));
+      kernels_.store_kv(cache.type(), v_.data() + t * kv_dim, kv_dim,
+                        cache.Value(l, position));
     }
   };
   pool_.ParallelFor(num_tokens, kTokenGrain, std::ref(body));

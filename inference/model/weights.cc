@@ -59,8 +59,9 @@ class Binder {
 
   Result<ModelWeights> Bind() {
     weights_.layers.resize(config_.num_layers);
-    for (auto& layer : weights_.layers) {
-      layer.experts.resize(config_.is_moe() ? config_.num_experts : 1);
+    for (uint64_t l = 0; l < config_.num_layers; ++l) {
+      weights_.layers[l].experts.resize(
+          config_.is_moe_layer(l) ? config_.num_experts : 1);
     }
     for (const auto& spec : ExpectedTensors(config_, config_.names)) {
       RETURN_IF_ERROR(BindOne(spec));
@@ -110,13 +111,29 @@ class Binder {
                      FindStoredMatrix(checkpoint_, config_, spec.role,
                                       spec.layer, spec.expert));
     if (stored.col_stride != 1) return Strided(info);
-    std::vector<float>& norm =
-        spec.role == TensorRole::kOutputNorm      ? weights_.output_norm
-        : spec.role == TensorRole::kAttentionNorm ? layer(spec).attention_norm
-                                                  : layer(spec).ffn_norm;
+    std::vector<float>* const place = NormOf(spec);
+    if (place == nullptr) return NoPlace(spec);
+    std::vector<float>& norm = *place;
     norm.resize(static_cast<size_t>(stored.cols));
     DecodeRow(info.dtype, stored.bytes, norm);
     return {};
+  }
+
+  std::vector<float>* NormOf(const verify::TensorSpec& spec) {
+    switch (spec.role) {
+      case TensorRole::kOutputNorm:
+        return &weights_.output_norm;
+      case TensorRole::kAttentionNorm:
+        return &layer(spec).attention_norm;
+      case TensorRole::kAttentionQNorm:
+        return &layer(spec).q_norm;
+      case TensorRole::kAttentionKNorm:
+        return &layer(spec).k_norm;
+      case TensorRole::kFfnNorm:
+        return &layer(spec).ffn_norm;
+      default:
+        return nullptr;
+    }
   }
 
   // Checked against what the forward pass needs, whatever the layout.
@@ -158,16 +175,16 @@ class Binder {
       default:
         break;
     }
-    return Fail(ErrorCode::kInternal,
-                StrCat("tensor ", Quoted(spec.name), ": a norm with ",
-                       spec.shape.size(), " dimensions"));
+    return NoPlace(spec);
   }
 
   // The tensor is of one expert, of all of a layer, or of a dense block.
   Result<void> BindExperts(const verify::TensorSpec& spec,
                            TensorView FfnWeights::*which) {
     auto& experts = layer(spec).experts;
-    const bool of_all = config_.is_moe() && spec.expert < 0;
+    const bool of_all =
+        config_.is_moe_layer(static_cast<uint64_t>(spec.layer)) &&
+        spec.expert < 0;
     for (size_t e = 0; e < (of_all ? experts.size() : 1); ++e) {
       const int64_t expert = of_all ? static_cast<int64_t>(e) : spec.expert;
       ASSIGN_OR_RETURN(const TensorView view, View(spec, expert));
@@ -180,6 +197,11 @@ class Binder {
     return weights_.layers.at(static_cast<size_t>(spec.layer));
   }
 
+  static verify::Unexpected NoPlace(const verify::TensorSpec& spec) {
+    return Fail(ErrorCode::kInternal,
+                StrCat("tensor ", Quoted(spec.name), " of ", spec.shape.size(),
+                       " dimensions has no place in a forward pass"));
+  }
   static verify::Unexpected WrongDType(const verify::TensorInfo& info) {
     return Fail(ErrorCode::kUnsupported,
                 StrCat("tensor ", Quoted(info.name), ": dtype ",

@@ -27,9 +27,14 @@ struct LayerWeights {
   TensorView k;                       // [num_kv_heads * head_dim, dim]
   TensorView v;                       // [num_kv_heads * head_dim, dim]
   TensorView out;                     // [dim, num_heads * head_dim]
-  std::vector<float> ffn_norm;        // [dim]
-  TensorView router;                  // [num_experts, dim]; empty if dense
-  std::vector<FfnWeights> experts;    // one if dense
+  // Of each head by itself, [head_dim], or of the whole vector; empty: none.
+  std::vector<float> q_norm;
+  std::vector<float> k_norm;
+  std::vector<float> ffn_norm;      // [dim]
+  TensorView router;                // [num_experts, dim]; empty if dense
+  std::vector<FfnWeights> experts;  // one if dense
+
+  bool is_moe() const { return !router.empty(); }
 };
 
 // Views into the checkpoint's maps (it must outlive them); only the norms are

@@ -8,8 +8,8 @@
 
 namespace inference {
 
-void RouteTopK(std::span<const float> logits, std::span<uint32_t> experts,
-               std::span<float> weights) {
+void RouteTopK(std::span<const float> logits, verify::ExpertWeights kind,
+               std::span<uint32_t> experts, std::span<float> weights) {
   const size_t k = experts.size();
   CHECK(k >= 1 && k <= logits.size() && weights.size() == k);
   constexpr float kLowest = -std::numeric_limits<float>::infinity();
@@ -36,6 +36,10 @@ void RouteTopK(std::span<const float> logits, std::span<uint32_t> experts,
     weight = has_nan ? std::numeric_limits<float>::quiet_NaN()
                      : std::exp(weight - largest);
     sum += weight;
+  }
+  if (kind == verify::ExpertWeights::kOfAll) {
+    sum = 0;
+    for (const float logit : logits) sum += std::exp(logit - largest);
   }
   for (float& weight : weights) weight /= sum;
 }

@@ -14,6 +14,8 @@
 #include "inference/ops/kernels.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "inference/ops/kernels.cc"
@@ -88,14 +90,40 @@ void MultiplyAddKernel(float scale, const float* x, size_t n, float* y) {
   MultiplyAddImpl(scale, x, n, y);
 }
 
-// Highway 1.0.3 rounds halves in its own way where the CPU has no conversion;
-// the plain loop is the same everywhere and is not where time goes.
-void ToHalfKernel(const float* x, size_t n, uint16_t* out) {
-  for (size_t i = 0; i < n; ++i) out[i] = FloatToHalf(x[i]);
-}
-
 void ToBf16Kernel(const float* x, size_t n, uint16_t* out) {
   for (size_t i = 0; i < n; ++i) out[i] = FloatToBf16(x[i]);
+}
+
+// Highway 1.0.3 rounds halves in its own way where the CPU has no conversion;
+// the plain loop is the same everywhere and is not where time goes.
+void StoreKvKernel(KvType type, const float* x, size_t n, std::byte* out) {
+  if (type == KvType::kF16) {
+    for (size_t i = 0; i < n; ++i) {
+      const uint16_t half = FloatToHalf(x[i]);
+      std::memcpy(out + i * sizeof(half), &half, sizeof(half));
+    }
+    return;
+  }
+  for (size_t block = 0; block < n; block += kKvBlock) {
+    float largest = 0;
+    for (size_t i = block; i < block + kKvBlock; ++i) {
+      const float magnitude = std::fabs(x[i]);
+      // A NaN makes the scale one, and with it the whole block.
+      if (!(magnitude <= largest)) largest = magnitude;
+      if (std::isnan(magnitude)) break;
+    }
+    const uint16_t scale = FloatToHalf(largest / 127.0f);
+    const float factor = HalfToFloat(scale);
+    const float inverse = factor > 0 ? 1.0f / factor : 0.0f;
+    std::memcpy(out, &scale, sizeof(scale));
+    out += sizeof(scale);
+    for (size_t i = block; i < block + kKvBlock; ++i) {
+      // Infinity times nothing would be a NaN that has no byte.
+      const float scaled = std::isfinite(x[i]) ? x[i] * inverse : 1.0f;
+      const float nearest = std::nearbyint(std::clamp(scaled, -127.0f, 127.0f));
+      *out++ = static_cast<std::byte>(static_cast<int8_t>(nearest));
+    }
+  }
 }
 
 void AttendKernel(const AttendArgs& args) { AttendImpl(args); }
@@ -113,7 +141,7 @@ const Kernels& GetKernels() {
       .silu_multiply = SiluMultiplyKernel,
       .multiply_add = MultiplyAddKernel,
       .to_bf16 = ToBf16Kernel,
-      .to_half = ToHalfKernel,
+      .store_kv = StoreKvKernel,
       .attend = AttendKernel,
   };
   return kKernels;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "inference/ops/activations.h"
+#include "inference/ops/kv_row.h"
 #include "verify/checkpoint/dtype.h"
 
 namespace inference {
@@ -18,22 +19,25 @@ namespace inference {
 // Keys that one call of `attend` takes at most.
 inline constexpr size_t kAttentionBlockKeys = 256;
 
-// Query heads of one kv head against a run of keys. Pointers are not owned.
+// Queries (heads of one token or of several) against a run of keys of one kv
+// head, each against all of them. Pointers are not owned.
 struct AttendArgs {
-  const float* q = nullptr;  // [group, head_dim]
-  size_t group = 0;
-  size_t head_dim = 0;
-  const uint16_t* keys = nullptr;    // halves; row j at keys + j * stride
-  const uint16_t* values = nullptr;  // the same
-  size_t stride = 0;                 // in elements
-  size_t count = 0;                  // keys, 1..kAttentionBlockKeys
-  float scale = 0;                   // of the scores
-  // Result, per query head: the largest score, the sum of exp(score - max)
-  // and the values weighted by exp(score - max).
-  float* max = nullptr;     // [group]
-  float* sum = nullptr;     // [group]
-  float* out = nullptr;     // [group, head_dim]
-  float* scores = nullptr;  // scratch, [group, kAttentionBlockKeys]
+  const float* q = nullptr;  // [num_queries, head_dim]
+  size_t num_queries = 0;
+  size_t head_dim = 0;  // with kQ8_0 a multiple of kKvBlock
+  KvType type = KvType::kF16;
+  const std::byte* keys = nullptr;    // row j at keys + j * row_bytes
+  const std::byte* values = nullptr;  // the same
+  size_t row_bytes = 0;
+  size_t count = 0;  // keys, 1..kAttentionBlockKeys
+  float scale = 0;   // of the scores
+  // Result, per query: the largest score, the sum of exp(score - max) and the
+  // values weighted by exp(score - max). The same bits whatever other queries
+  // are beside it.
+  float* max = nullptr;     // [num_queries]
+  float* sum = nullptr;     // [num_queries]
+  float* out = nullptr;     // [num_queries, head_dim]
+  float* scores = nullptr;  // scratch, [num_queries, kAttentionBlockKeys]
 };
 
 // Packed weights, [num_rows, n], times the activations of some tokens, each a
@@ -102,7 +106,7 @@ struct Kernels {
   // Null where the CPU has no products of bf16: then bf16 is multiplied as
   // floats.
   void (*bf16_matmul)(const Bf16Args& args) = nullptr;
-  // out = x / sqrt(mean(x^2) + eps) * gain.
+  // out = x / sqrt(mean(x^2) + eps) * gain; `out` may be `x`.
   void (*rms_norm)(const float* x, const float* gain, size_t n, float eps,
                    float* out) = nullptr;
   // gate[i] = silu(gate[i]) * up[i].
@@ -112,8 +116,11 @@ struct Kernels {
                        float* y) = nullptr;
   // out[i] = x[i] as bf16, nearest, ties to even.
   void (*to_bf16)(const float* x, size_t n, uint16_t* out) = nullptr;
-  // out[i] = x[i] as half, nearest, ties to even.
-  void (*to_half)(const float* x, size_t n, uint16_t* out) = nullptr;
+  // Numbers as they are kept for attention: as halves, or each block of 32 as
+  // bytes, x / scale to the nearest with scale = largest / 127 as a half. What
+  // is not finite stays visible. `n` is a whole number of blocks.
+  void (*store_kv)(KvType type, const float* x, size_t n,
+                   std::byte* out) = nullptr;
   void (*attend)(const AttendArgs& args) = nullptr;
 };
 

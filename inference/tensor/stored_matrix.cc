@@ -109,12 +109,6 @@ Result<MatrixScales> FindScales(const verify::Checkpoint& checkpoint,
   return scales;
 }
 
-uint64_t HalfRotatedHeads(const ModelConfig& config, TensorRole role) {
-  if (config.rope_style != verify::RopeStyle::kHalf) return 0;
-  if (role == TensorRole::kAttentionQ) return config.num_heads;
-  return role == TensorRole::kAttentionK ? config.num_kv_heads : 0;
-}
-
 }  // namespace
 
 TensorView StoredMatrix::View() const {
@@ -144,12 +138,17 @@ std::vector<verify::ByteSpan> StoredMatrix::Spans() const {
   return {bytes};
 }
 
+uint64_t RotatedHeads(const ModelConfig& config, TensorRole role) {
+  if (role == TensorRole::kAttentionQ) return config.num_heads;
+  return role == TensorRole::kAttentionK ? config.num_kv_heads : 0;
+}
+
 Result<StoredMatrix> FindStoredMatrix(const verify::Checkpoint& checkpoint,
                                       const ModelConfig& config,
                                       TensorRole role, int64_t layer,
                                       int64_t expert) {
   const TensorInfo* const tensor = checkpoint.tensors().Find(
-      verify::TensorName(config.names, role, layer, expert));
+      verify::TensorName(config.family, config.names, role, layer, expert));
   CHECK(tensor != nullptr);
   ASSIGN_OR_RETURN(StoredMatrix matrix, WholeTensor(*tensor));
   uint64_t first = 0;
@@ -164,7 +163,9 @@ Result<StoredMatrix> FindStoredMatrix(const verify::Checkpoint& checkpoint,
       std::swap(matrix.row_stride, matrix.col_stride);
     }
   }
-  matrix.half_rotated_heads = HalfRotatedHeads(config, role);
+  if (config.rope_style == verify::RopeStyle::kHalf) {
+    matrix.half_rotated_heads = RotatedHeads(config, role);
+  }
   if (tensor->sliced()) {
     if (matrix.rows * matrix.cols != verify::NumElements(tensor->shape) ||
         tensor->shape.size() != 2) {

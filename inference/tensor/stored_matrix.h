@@ -54,6 +54,10 @@ struct StoredMatrix {
   std::vector<verify::ByteSpan> Spans() const;
 };
 
+// The heads that the rows of `role` turn pair by pair: of q and of k, else 0.
+uint64_t RotatedHeads(const verify::ModelConfig& config,
+                      verify::TensorRole role);
+
 // The matrix of `role`; `layer` and `expert` -1 where it has none. Requires
 // that the structure check has passed and that the family is runnable.
 // Errors: kUnsupported (strides of packed blocks, experts stacked in slices),

@@ -21,12 +21,12 @@ enum class SystemPlace { kFirstUser, kLastUser, kOwnBlock };
 
 struct Traits {
   std::string_view name;
-  bool has_pieces;  // [INST] is a control piece, else ordinary text
+  bool has_pieces;  // marks are control pieces, else ordinary text
   SystemPlace system;
   bool strips;  // spaces at the end of the assistant's text
 };
 
-// By InstructVersion. Source: mistralai/mistral-common,
+// By InstructVersion. Source, but for the last: mistralai/mistral-common,
 // src/mistral_common/tokens/tokenizers/instruct.py.
 constexpr std::array kTraits = {
     Traits{"v1", false, SystemPlace::kFirstUser, false},
@@ -34,6 +34,8 @@ constexpr std::array kTraits = {
     Traits{"v3", true, SystemPlace::kLastUser, true},
     Traits{"v3-tekken", true, SystemPlace::kLastUser, true},
     Traits{"v7", true, SystemPlace::kOwnBlock, true},
+    // Source: tokenizer_config.json of Qwen/Qwen3-30B-A3B, without tools.
+    Traits{"chatml", true, SystemPlace::kOwnBlock, false},
 };
 
 const Traits& TraitsOf(InstructVersion version) {
@@ -155,6 +157,36 @@ class PromptBuilder {
   std::vector<TokenId> ids_;
 };
 
+constexpr std::string_view kTurnStart = "<|im_start|>";
+constexpr std::string_view kTurnEnd = "<|im_end|>";
+
+std::string_view NameOf(Role role) {
+  switch (role) {
+    case Role::kSystem:
+      return "system";
+    case Role::kUser:
+      return "user";
+    case Role::kAssistant:
+      return "assistant";
+  }
+  return "user";
+}
+
+// Each turn is START ROLE \n TEXT END \n; the answer begins as a turn does.
+Result<std::vector<TokenId>> ChatMlPrompt(const Tokenizer& tokenizer,
+                                          std::span<const ChatTurn> turns) {
+  PromptBuilder prompt(tokenizer);
+  if (tokenizer.adds_bos()) prompt.AddId(tokenizer.bos_id());
+  for (const ChatTurn& turn : turns) {
+    RETURN_IF_ERROR(prompt.AddBlock(
+        kTurnStart, StrCat(NameOf(turn.role), "\n", turn.text), kTurnEnd));
+    prompt.AddText("\n");
+  }
+  RETURN_IF_ERROR(prompt.AddControl(kTurnStart));
+  prompt.AddText(StrCat(NameOf(Role::kAssistant), "\n"));
+  return prompt.Take();
+}
+
 std::string_view WithoutSpacesBehind(std::string_view text) {
   while (text.ends_with(' ')) text.remove_suffix(1);
   return text;
@@ -175,10 +207,14 @@ Result<InstructVersion> ChooseInstructVersion(const Tokenizer& tokenizer) {
     return tokenizer.is_byte_level() ? InstructVersion::kV3Tekken
                                      : InstructVersion::kV3;
   }
+  if (tokenizer.ControlId(kTurnStart).has_value() &&
+      tokenizer.ControlId(kTurnEnd).has_value()) {
+    return InstructVersion::kChatMl;
+  }
   if (!tokenizer.is_byte_level()) return InstructVersion::kV1;
   return NoTemplate(
-      "the vocabulary has no control piece [INST]: it is of a family whose "
-      "instruct template is not known");
+      "the vocabulary has no control piece [INST] or <|im_start|>: it is of a "
+      "family whose instruct template is not known");
 }
 
 Result<std::vector<TokenId>> ChatPrompt(const Tokenizer& tokenizer,
@@ -187,6 +223,9 @@ Result<std::vector<TokenId>> ChatPrompt(const Tokenizer& tokenizer,
   const Traits& traits = TraitsOf(version);
   ASSIGN_OR_RETURN(const std::vector<ChatTurn> arranged,
                    Arrange(turns, traits.system));
+  if (version == InstructVersion::kChatMl) {
+    return ChatMlPrompt(tokenizer, arranged);
+  }
   PromptBuilder prompt(tokenizer);
   prompt.AddId(tokenizer.bos_id());
   // Each text is encoded by itself, so that each gets its own leading "▁".

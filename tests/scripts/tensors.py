@@ -34,11 +34,12 @@ def floats(seed, count):
 OLMOE = {"architectures": ["OlmoeForCausalLM"], "hidden_size": 32,
          "intermediate_size": 16, "num_attention_heads": 2, "num_experts": 4,
          "num_experts_per_tok": 2, "num_hidden_layers": 2,
-         "num_key_value_heads": 2, "vocab_size": 64, "rms_norm_eps": 1e-5}
+         "num_key_value_heads": 2, "vocab_size": 64, "rms_norm_eps": 1e-5,
+         "clip_qkv": 8.0}
 
 
 def olmoe():
-    """Every tensor of a small model of a family that is not run."""
+    """Every tensor of a small model; clipped queries are not run."""
     shapes = {"model.embed_tokens.weight": [64, 32], "model.norm.weight": [32],
               "lm_head.weight": [64, 32]}
     for n in range(2):
@@ -68,8 +69,10 @@ def known_by_shape(box):
     check(any(e["id"] == "structure.runnable" and e["status"] == "skip"
               for e in run.of_type("check")), f"no note\n{run}")
     contains(box.run("verify", folder).stderr,
-             "OLMoE is known by shape; Lodestone does not run it", "verify")
-    box.fails("chat", folder, "-p", "x", code=9, id="E-ARCHITECTURE")
+             "OLMoE is known by shape; Lodestone does not run it: \"clip_qkv\"",
+             "verify")
+    box.fails("chat", folder, "-p", "x", code=9, id="E-ARCHITECTURE",
+              says=("clip_qkv",))
     document = box.run("inspect", folder, "--json").document
     equal((document["family"], document["runnable"]), ("OLMoE", False),
           "inspect")

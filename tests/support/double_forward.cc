@@ -10,6 +10,8 @@ namespace tests {
 namespace {
 
 using Row = std::vector<double>;
+using verify::ExpertWeights;
+using verify::Family;
 using verify::TensorRole;
 
 Row Times(const std::vector<float>& matrix, const Row& x) {
@@ -29,6 +31,23 @@ Row Norm(const Row& x, const std::vector<float>& gain, double eps) {
   for (size_t i = 0; i < x.size(); ++i) {
     out[i] *= static_cast<double>(gain[i]) /
               std::sqrt(squares / static_cast<double>(x.size()) + eps);
+  }
+  return out;
+}
+
+// What Qwen3-MoE does to each head of q and k, and OLMoE to all heads together.
+bool HasQkNorm(Family family) {
+  return family == Family::kQwen3Moe || family == Family::kOlmoe;
+}
+Row NormQk(const Row& x, const std::vector<float>& gain,
+           const verify::ModelConfig& c) {
+  if (c.family == Family::kOlmoe) return Norm(x, gain, c.norm_eps);
+  Row out;
+  for (size_t head = 0; head < x.size(); head += c.head_dim) {
+    const auto begin = x.begin() + static_cast<ptrdiff_t>(head);
+    const Row normed = Norm({begin, begin + static_cast<ptrdiff_t>(c.head_dim)},
+                            gain, c.norm_eps);
+    out.insert(out.end(), normed.begin(), normed.end());
   }
   return out;
 }
@@ -106,20 +125,24 @@ Row RunFfn(const Ffn& ffn, const Row& x) {
   return Times(ffn.down, gate);
 }
 
+// The k experts with the largest probability; what the weights of those do not
+// add up to is left out, or shared among them.
 Row Mixture(const std::vector<Ffn>& experts, const std::vector<float>& router,
-            size_t k, const Row& x) {
+            const verify::ModelConfig& c, const Row& x) {
   if (router.empty()) return RunFfn(experts[0], x);
-  const Row logits = Times(router, x);
-  std::vector<size_t> order(logits.size());
+  const Row probability = Softmax(Times(router, x));
+  std::vector<size_t> order(probability.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return logits[a] > logits[b]; });
-  Row chosen;
-  for (size_t i = 0; i < k; ++i) chosen.push_back(logits[order[i]]);
-  chosen = Softmax(chosen);
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return probability[a] > probability[b];
+  });
+  order.resize(c.num_experts_per_token);
+  double total = 0;
+  for (const size_t e : order) total += probability[e];
+  if (c.expert_weights == ExpertWeights::kOfAll) total = 1;
   Row out(x.size());
-  for (size_t i = 0; i < k; ++i) {
-    Add(RunFfn(experts[order[i]], x), chosen[i], out);
+  for (const size_t e : order) {
+    Add(RunFfn(experts[e], x), probability[e] / total, out);
   }
   return out;
 }
@@ -133,9 +156,16 @@ void RunLayer(const TinyModel& model, int64_t l, std::vector<Row>& hidden) {
   const auto wv = model.Values(TensorRole::kAttentionV, l);
   const auto wo = model.Values(TensorRole::kAttentionOut, l);
   std::vector<float> router;
-  if (c.is_moe()) router = model.Values(TensorRole::kRouter, l);
+  const bool is_moe = c.is_moe_layer(static_cast<uint64_t>(l));
+  if (is_moe) router = model.Values(TensorRole::kRouter, l);
+  std::vector<float> q_norm;
+  std::vector<float> k_norm;
+  if (HasQkNorm(c.family)) {
+    q_norm = model.Values(TensorRole::kAttentionQNorm, l);
+    k_norm = model.Values(TensorRole::kAttentionKNorm, l);
+  }
   std::vector<Ffn> experts;
-  for (int64_t e = 0; e < static_cast<int64_t>(c.is_moe() ? c.num_experts : 1);
+  for (int64_t e = 0; e < static_cast<int64_t>(is_moe ? c.num_experts : 1);
        ++e) {
     experts.push_back({model.Values(TensorRole::kFfnGate, l, e),
                        model.Values(TensorRole::kFfnUp, l, e),
@@ -147,13 +177,17 @@ void RunLayer(const TinyModel& model, int64_t l, std::vector<Row>& hidden) {
     const Row x = Norm(hidden[t], attention_norm, c.norm_eps);
     Row q = Times(wq, x);
     Row k = Times(wk, x);
+    if (HasQkNorm(c.family)) {
+      q = NormQk(q, q_norm, c);
+      k = NormQk(k, k_norm, c);
+    }
     Turn(q, t, c);
     Turn(k, t, c);
     keys.push_back(k);
     values.push_back(Times(wv, x));
     Add(Times(wo, Attend(q, keys, values, c)), 1, hidden[t]);
     const Row y = Norm(hidden[t], ffn_norm, c.norm_eps);
-    Add(Mixture(experts, router, c.num_experts_per_token, y), 1, hidden[t]);
+    Add(Mixture(experts, router, c, y), 1, hidden[t]);
   }
 }
 

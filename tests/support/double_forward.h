@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The forward pass of Mistral and Mixtral written from its formulas in double,
-// without cache, batches or kernels: what the engine is compared with.
+// The forward pass of the families that are run, written from their formulas in
+// double, without cache, batches or kernels: what the engine is compared with.
+// Sources: mistral-inference transformer.py; huggingface/transformers
+// modeling_qwen3_moe.py and modeling_olmoe.py.
 #pragma once
 
 #include <vector>

@@ -85,8 +85,8 @@ std::vector<TinyTensor> ToHuggingFace(const ModelConfig& config,
   std::vector<TinyTensor> out;
   for (const auto& spec : mistral) {
     TinyTensor tensor = *by_name.at(spec.name);
-    tensor.name = verify::TensorName(NameScheme::kHuggingFace, spec.role,
-                                     spec.layer, spec.expert);
+    tensor.name = verify::TensorName(config.family, NameScheme::kHuggingFace,
+                                     spec.role, spec.layer, spec.expert);
     if (spec.role == verify::TensorRole::kAttentionQ ||
         spec.role == verify::TensorRole::kAttentionK) {
       const std::vector<std::byte> from = tensor.data;

@@ -17,6 +17,7 @@ namespace tests {
 namespace {
 
 using verify::DType;
+using verify::Family;
 using verify::Json;
 using verify::NameScheme;
 using verify::TensorRole;
@@ -103,7 +104,9 @@ uint32_t GgufType(DType dtype) {
 
 bool IsNorm(TensorRole role) {
   return role == TensorRole::kOutputNorm ||
-         role == TensorRole::kAttentionNorm || role == TensorRole::kFfnNorm;
+         role == TensorRole::kAttentionNorm || role == TensorRole::kFfnNorm ||
+         role == TensorRole::kAttentionQNorm ||
+         role == TensorRole::kAttentionKNorm;
 }
 
 std::vector<float> RandomValues(const verify::TensorSpec& spec,
@@ -166,6 +169,22 @@ Json HuggingFaceJson(const verify::ModelConfig& c) {
   if (c.is_moe()) {
     json["num_local_experts"] = c.num_experts;
     json["num_experts_per_tok"] = c.num_experts_per_token;
+  }
+  if (c.family == Family::kLlama) return json;
+  // What the two families beside Llama's call otherwise.
+  const bool qwen = c.family == Family::kQwen3Moe;
+  json["architectures"] = {qwen ? "Qwen3MoeForCausalLM" : "OlmoeForCausalLM"};
+  json["model_type"] = qwen ? "qwen3_moe" : "olmoe";
+  json.erase("num_local_experts");
+  json["num_experts"] = c.num_experts;
+  json["norm_topk_prob"] = c.expert_weights == verify::ExpertWeights::kOfChosen;
+  if (qwen) {
+    json["moe_intermediate_size"] = c.ff_dim;
+    json["intermediate_size"] = c.traits.dense_ff_dim;
+    json["decoder_sparse_step"] = c.traits.moe_layer_step;
+    json["mlp_only_layers"] = c.traits.dense_layers;
+    json["use_sliding_window"] = c.sliding_window.has_value();
+    json["max_window_layers"] = 0;
   }
   return json;
 }
@@ -244,7 +263,7 @@ TinyModel::TinyModel(const verify::ModelConfig& config, DType dtype,
     : config_(config) {
   config_.rope_style = config.names == NameScheme::kHuggingFace
                            ? verify::RopeStyle::kHalf
-                           : verify::RopeStyle::kInterleaved;
+                           : verify::DescriptionOf(config.family).gguf_rope;
   TestRandom random(seed);
   for (const auto& spec : ExpectedTensors(config_, config_.names)) {
     Tensor tensor{spec, dtype, {}};
@@ -319,31 +338,36 @@ void TinyModel::WriteSafetensors(const std::string& path) const {
 
 void TinyModel::WriteGguf(const std::string& path) const {
   GgufBuilder gguf;
+  const std::string architecture(
+      verify::DescriptionOf(config_.family).gguf_architecture);
   const auto count = [&](const char* key, uint64_t value) {
-    gguf.KeyU32(key, static_cast<uint32_t>(value));
+    gguf.KeyU32(architecture + "." + key, static_cast<uint32_t>(value));
   };
   const auto number = [&](const char* key, double value) {
-    gguf.Key(key, 6, Bytes(static_cast<float>(value)));
+    gguf.Key(architecture + "." + key, 6, Bytes(static_cast<float>(value)));
   };
-  gguf.KeyText("general.architecture", "llama");
-  count("llama.vocab_size", config_.vocab_size);
-  count("llama.context_length", config_.context_len);
-  count("llama.embedding_length", config_.dim);
-  count("llama.block_count", config_.num_layers);
-  count("llama.feed_forward_length", config_.ff_dim);
-  count("llama.attention.head_count", config_.num_heads);
-  count("llama.attention.head_count_kv", config_.num_kv_heads);
-  count("llama.attention.key_length", config_.head_dim);
-  count("llama.attention.value_length", config_.head_dim);
-  count("llama.rope.dimension_count", config_.head_dim);
-  number("llama.attention.layer_norm_rms_epsilon", config_.norm_eps);
-  number("llama.rope.freq_base", config_.rope_theta);
+  gguf.KeyText("general.architecture", architecture);
+  const uint64_t dense_ff_dim = config_.traits.dense_ff_dim;
+  count("vocab_size", config_.vocab_size);
+  count("context_length", config_.context_len);
+  count("embedding_length", config_.dim);
+  count("block_count", config_.num_layers);
+  count("feed_forward_length",
+        dense_ff_dim != 0 ? dense_ff_dim : config_.ff_dim);
+  count("attention.head_count", config_.num_heads);
+  count("attention.head_count_kv", config_.num_kv_heads);
+  count("attention.key_length", config_.head_dim);
+  count("attention.value_length", config_.head_dim);
+  count("rope.dimension_count", config_.head_dim);
+  number("attention.layer_norm_rms_epsilon", config_.norm_eps);
+  number("rope.freq_base", config_.rope_theta);
   if (config_.is_moe()) {
-    count("llama.expert_count", config_.num_experts);
-    count("llama.expert_used_count", config_.num_experts_per_token);
+    count("expert_count", config_.num_experts);
+    count("expert_used_count", config_.num_experts_per_token);
+    if (dense_ff_dim != 0) count("expert_feed_forward_length", config_.ff_dim);
   }
   if (config_.sliding_window.has_value()) {
-    count("llama.attention.sliding_window", *config_.sliding_window);
+    count("attention.sliding_window", *config_.sliding_window);
   }
   AddTokenizer(TinyModelTokenizer(config_.vocab_size), gguf);
   for (const Tensor& tensor : tensors_) {

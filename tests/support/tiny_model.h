@@ -29,6 +29,7 @@ class TinyModel {
   };
 
   // Weights of `dtype` (norms and router f32 in GGUF), named by config.names.
+  // Any family that is run; GGUF says nothing of config.expert_weights.
   TinyModel(const verify::ModelConfig& config, verify::DType dtype,
             uint64_t seed = 1);
 

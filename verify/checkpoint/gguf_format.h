@@ -26,6 +26,8 @@ inline constexpr uint64_t kGgufMaxArrayTexts = 1u << 20;  // in all arrays
 inline constexpr uint32_t kGgufTensorTypes = 64;
 
 inline constexpr std::string_view kGgufAlignmentKey = "general.alignment";
+// Of our own: the tokenizer brings texts into normal form C.
+inline constexpr std::string_view kGgufNfcKey = "lodestone.tokenizer.nfc";
 
 enum class GgufValueType : uint32_t {
   kUint8 = 0,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "verify/base/text.h"
+#include "verify/checkpoint/gguf_format.h"
 #include "verify/checkpoint/tokenizer_check.h"
 #include "verify/checkpoint/tokenizer_json.h"
 #include "verify/checkpoint/vocabulary_builder.h"
@@ -26,6 +27,7 @@ struct KnownPre {
 
 constexpr std::array kKnownPre = {
     KnownPre{"gpt-2", SplitPattern::kGpt2, false, false},
+    KnownPre{"olmo", SplitPattern::kGpt2, false, false},
     KnownPre{"llama-bpe", SplitPattern::kLlama3, true, true},
     KnownPre{"llama3", SplitPattern::kLlama3, true, true},
     KnownPre{"llama-v3", SplitPattern::kLlama3, true, true},
@@ -133,6 +135,7 @@ Result<TokenVocabulary> TokenVocabularyFromGguf(const GgufFile& gguf) {
   if (gguf.Bool("tokenizer.ggml.add_space_prefix").value_or(false)) {
     vocabulary.rules.prefix = TextRules::Prefix::kUnlessThere;
   }
+  vocabulary.rules.nfc = gguf.Bool(kGgufNfcKey).value_or(false);
   VocabularyBuilder builder;
   RETURN_IF_ERROR(AddTokens(*tokens, *types, vocabulary, builder));
   RETURN_IF_ERROR(AddMerges(*merges, builder));

@@ -302,9 +302,9 @@ uint64_t TensorSpec::num_parameters() const {
   return 0;
 }
 
-std::string TensorName(NameScheme scheme, TensorRole role, int64_t layer,
-                       int64_t expert) {
-  for (const Fragment& fragment : FamilyTable(Family::kLlama, scheme)) {
+std::string TensorName(Family family, NameScheme scheme, TensorRole role,
+                       int64_t layer, int64_t expert) {
+  for (const Fragment& fragment : FamilyTable(family, scheme)) {
     for (const TensorPattern& pattern : fragment) {
       if (pattern.role != role) continue;
       // A role of the feed-forward block has a dense form and one of experts,

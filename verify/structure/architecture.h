@@ -23,6 +23,8 @@ enum class TensorRole {
   kAttentionK,      // [num_kv_heads * head_dim, dim]
   kAttentionV,      // [num_kv_heads * head_dim, dim]
   kAttentionOut,    // [dim, num_heads * head_dim]
+  kAttentionQNorm,  // [head_dim] of each head, or of all together
+  kAttentionKNorm,  // the same
   kFfnNorm,         // [dim]
   kRouter,          // [num_experts, dim]
   kFfnGate,         // w1 [ff_dim, dim]; merged experts [num_experts, ff, dim]
@@ -61,11 +63,11 @@ struct TensorSpec {
 std::vector<TensorSpec> ExpectedTensors(const ModelConfig& config,
                                         NameScheme scheme);
 
-// The name of one tensor of the family kLlama; `layer` and `expert` -1 where it
-// has none. With an expert in GGUF it is the merged tensor that holds all
+// The name of one tensor of a family that is run; `layer` and `expert` -1 where
+// it has none. With an expert in GGUF it is the merged tensor that holds all
 // experts of the layer. Requires a role that the family has.
-std::string TensorName(NameScheme scheme, TensorRole role, int64_t layer,
-                       int64_t expert);
+std::string TensorName(Family family, NameScheme scheme, TensorRole role,
+                       int64_t layer, int64_t expert);
 
 // The name of the output matrix (kOutput) of any family.
 std::string OutputName(const ModelConfig& config);

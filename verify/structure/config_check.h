@@ -46,6 +46,10 @@ struct ConfigKeys {
 // Fail() with the id E-CONFIG.
 Unexpected ConfigError(ErrorCode code, std::string message);
 
+// Passes errors on, but for kUnsupported: what the engine does not compute may
+// still have its tensors checked, and is written to config.not_run.
+Result<void> NoteNotRun(Result<void> checked, ModelConfig& config);
+
 // The bounds of what only some families have. `config` has passed CheckConfig.
 Result<void> CheckTraits(const ModelConfig& config);
 

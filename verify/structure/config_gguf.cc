@@ -33,103 +33,6 @@ constexpr ConfigKeys kGgufKeys = {
     .context_len = "llama.context_length",
 };
 
-// kUnsupported unless the count is absent, 0 or `neutral`.
-Result<void> OnlyNeutral(const GgufFile& gguf, std::string_view key,
-                         uint64_t neutral) {
-  ASSIGN_OR_RETURN(const auto value, OptionalUnsigned(gguf, key));
-  if (value.value_or(0) == 0 || *value == neutral) return {};
-  return NotImplemented(key, std::to_string(*value));
-}
-
-Result<void> RefuseOtherArithmetic(const GgufFile& gguf) {
-  for (const std::string_view key :
-       {"llama.expert_shared_count", "llama.expert_shared_feed_forward_length",
-        "llama.leading_dense_block_count", "llama.attention.q_lora_rank",
-        "llama.attention.kv_lora_rank"}) {
-    RETURN_IF_ERROR(OnlyNeutral(gguf, key, 0));
-  }
-  for (const std::string_view key :
-       {"llama.expert_group_count", "llama.expert_group_used_count",
-        "llama.interleave_moe_layer_step"}) {
-    RETURN_IF_ERROR(OnlyNeutral(gguf, key, 1));
-  }
-  // 3 is softmax over the selected experts. 1, softmax over all, is the same
-  // once the weights are divided by their sum, which this family always does.
-  ASSIGN_OR_RETURN(const auto gating,
-                   OptionalUnsigned(gguf, "llama.expert_gating_func"));
-  if (gating == 2u || gating.value_or(0) > 3) {
-    return NotImplemented("llama.expert_gating_func", std::to_string(*gating));
-  }
-  if (gguf.Bool("llama.expert_weights_norm") == false) {
-    return NotImplemented("llama.expert_weights_norm", "false");
-  }
-  for (const std::string_view key :
-       {"llama.expert_weights_scale", "llama.logit_scale",
-        "llama.residual_scale", "llama.embedding_scale",
-        "llama.attention.scale", "llama.router_logit_softcapping",
-        "llama.attn_logit_softcapping", "llama.final_logit_softcapping"}) {
-    ASSIGN_OR_RETURN(const double value, FloatOr(gguf, key, 0.0));
-    const bool factor = key.find("softcapping") == std::string_view::npos &&
-                        key != "llama.attention.scale";
-    if (value == 0.0 || (factor && value == 1.0)) continue;
-    return NotImplemented(key, StrCat(value));
-  }
-  if (const std::string* const type = gguf.String("llama.rope.scaling.type");
-      type != nullptr && *type != "none") {
-    return NotImplemented("llama.rope.scaling.type",
-                          StrCat("\"", EscapeForTerminal(*type, 64), "\""));
-  }
-  ASSIGN_OR_RETURN(const double scaling,
-                   FloatOr(gguf, "llama.rope.scale_linear", 1.0));
-  if (scaling != 1.0) {
-    return NotImplemented("llama.rope.scale_linear", StrCat(scaling));
-  }
-  if (gguf.tensors.Find("rope_freqs.weight") != nullptr) {
-    return ConfigError(ErrorCode::kUnsupported,
-                       "tensor \"rope_freqs.weight\" scales the rotary "
-                       "frequencies, which is not implemented");
-  }
-  return {};
-}
-
-Result<uint64_t> HeadDim(const GgufFile& gguf, const ModelConfig& config) {
-  ASSIGN_OR_RETURN(const auto key_length,
-                   OptionalUnsigned(gguf, "llama.attention.key_length"));
-  ASSIGN_OR_RETURN(const auto value_length,
-                   OptionalUnsigned(gguf, "llama.attention.value_length"));
-  ASSIGN_OR_RETURN(const auto rope_dims,
-                   OptionalUnsigned(gguf, "llama.rope.dimension_count"));
-  uint64_t head_dim = 0;
-  if (key_length.has_value()) {
-    head_dim = *key_length;
-  } else if (config.num_heads != 0 && config.dim % config.num_heads == 0) {
-    head_dim = config.dim / config.num_heads;
-  } else {
-    return ConfigError(
-        ErrorCode::kCorrupt,
-        StrCat("\"llama.attention.key_length\" is missing and "
-               "\"llama.embedding_length\" ",
-               config.dim, " is no multiple of \"llama.attention.head_count\" ",
-               config.num_heads));
-  }
-  if (head_dim == 0) return head_dim;  // refused with the other ranges
-  if (value_length.value_or(head_dim) != head_dim) {
-    return NotImplemented("llama.attention.value_length",
-                          StrCat(*value_length, " where keys have ", head_dim));
-  }
-  if (rope_dims.has_value() &&
-      (*rope_dims == 0 || *rope_dims % 2 != 0 || *rope_dims > head_dim)) {
-    return ConfigError(ErrorCode::kCorrupt,
-                       StrCat("\"llama.rope.dimension_count\" is ", *rope_dims,
-                              ", expected an even number up to ", head_dim));
-  }
-  if (rope_dims.value_or(head_dim) != head_dim) {
-    return NotImplemented("llama.rope.dimension_count",
-                          StrCat(*rope_dims, " where heads have ", head_dim));
-  }
-  return head_dim;
-}
-
 }  // namespace
 
 Result<ModelConfig> ConfigFromGguf(const GgufFile& gguf) {
@@ -139,9 +42,14 @@ Result<ModelConfig> ConfigFromGguf(const GgufFile& gguf) {
                        "\"general.architecture\" is missing");
   }
   if (*architecture != "llama") return FamilyFromGguf(gguf, *architecture);
-  RETURN_IF_ERROR(RefuseOtherArithmetic(gguf));
 
   ModelConfig config;
+  RETURN_IF_ERROR(ReadGgufArithmetic(gguf, *architecture, config));
+  // llama.cpp does not look at the key and always makes them add up.
+  if (gguf.Bool("llama.expert_weights_norm") == false) {
+    return NotImplemented("llama.expert_weights_norm",
+                          std::string_view("false"));
+  }
   config.rope_style = RopeStyle::kInterleaved;
   config.names = NameScheme::kGguf;
   if (DetectNameScheme(gguf.tensors) == NameScheme::kGgufByExpert) {
@@ -155,7 +63,7 @@ Result<ModelConfig> ConfigFromGguf(const GgufFile& gguf) {
   ASSIGN_OR_RETURN(const auto kv_heads,
                    OptionalUnsigned(gguf, kGgufKeys.num_kv_heads));
   config.num_kv_heads = kv_heads.value_or(config.num_heads);
-  ASSIGN_OR_RETURN(config.head_dim, HeadDim(gguf, config));
+  ASSIGN_OR_RETURN(config.head_dim, GgufHeadDim(gguf, *architecture, config));
   ASSIGN_OR_RETURN(config.ff_dim, RequiredUnsigned(gguf, kGgufKeys.ff_dim));
   ASSIGN_OR_RETURN(config.norm_eps,
                    FloatOr(gguf, kGgufKeys.norm_eps, std::nullopt));

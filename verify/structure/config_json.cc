@@ -235,36 +235,10 @@ std::optional<HuggingFaceClass> RunnableClass(std::string_view name) {
   return std::nullopt;
 }
 
-// rope_theta at the top, or nested in rope_parameters (newer files). Scaled
-// variants are refused.
+// The defaults of the three classes in transformers.
 Result<double> HuggingFaceTheta(const Json& json, HuggingFaceClass family) {
-  std::optional<double> theta;
-  for (const std::string_view key : {"rope_scaling", "rope_parameters"}) {
-    const Json* const object = Given(json, key);
-    if (object == nullptr) continue;
-    if (!object->is_object()) return WrongType(key, *object, "an object");
-    for (const auto& [name, value] : object->items()) {
-      if (value.is_null()) continue;
-      if ((name == "rope_type" || name == "type") && value == Json("default")) {
-        continue;
-      }
-      if (name == "partial_rotary_factor" && value == Json(1)) continue;
-      if (name != "rope_theta") {
-        return NotImplemented(StrCat(key, ".", name), value);
-      }
-      ASSIGN_OR_RETURN(theta, OptionalNumber(*object, name));
-    }
-  }
-  ASSIGN_OR_RETURN(const auto top, OptionalNumber(json, "rope_theta"));
-  if (top.has_value() && theta.has_value() && *top != *theta) {
-    return ConfigError(ErrorCode::kCorrupt,
-                       StrCat("\"rope_theta\" is ", *top,
-                              ", \"rope_parameters.rope_theta\" is ", *theta));
-  }
-  if (top.has_value()) return *top;
-  if (theta.has_value()) return *theta;
-  // The defaults of the three classes in transformers.
-  return family == HuggingFaceClass::kMixtral ? 1e6 : 1e4;
+  ASSIGN_OR_RETURN(const auto theta, RopeTheta(json));
+  return theta.value_or(family == HuggingFaceClass::kMixtral ? 1e6 : 1e4);
 }
 
 Result<std::optional<uint64_t>> HuggingFaceWindow(const Json& json,

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// GGUF metadata of the architectures that are known by shape alone.
-#include <array>
+// GGUF metadata of the architectures beside "llama": shapes of all, arithmetic
+// of those that the engine runs.
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "verify/base/bytes.h"
 #include "verify/base/text.h"
@@ -15,17 +13,6 @@
 
 namespace verify {
 namespace {
-
-constexpr std::array<std::pair<std::string_view, Family>, 8> kArchitectures = {{
-    {"qwen3moe", Family::kQwen3Moe},
-    {"olmoe", Family::kOlmoe},
-    {"deepseek2", Family::kDeepseek},
-    {"gpt-oss", Family::kGptOss},
-    {"grok", Family::kGrok},
-    {"phimoe", Family::kPhiMoe},
-    {"granitemoe", Family::kGraniteMoe},
-    {"llama4", Family::kLlama4},
-}};
 
 // Each stands behind the name of the architecture and a dot.
 constexpr ConfigKeys kKeys = {
@@ -137,24 +124,35 @@ Result<void> ReadFamily(const Keys& keys, ModelConfig& config) {
   return {};
 }
 
+// What changes the arithmetic of a family that is run.
+Result<void> ReadArithmetic(const GgufFile& gguf, const Keys& keys,
+                            const FamilyDescription& family,
+                            ModelConfig& config) {
+  config.rope_style = family.gguf_rope;
+  config.expert_weights = family.gguf_weights;
+  ASSIGN_OR_RETURN(const uint64_t window, keys.Or(kKeys.sliding_window, 0));
+  if (window != 0) config.sliding_window = window;
+  RETURN_IF_ERROR(NoteNotRun(
+      ReadGgufArithmetic(gguf, family.gguf_architecture, config), config));
+  const auto head_dim = GgufHeadDim(gguf, family.gguf_architecture, config);
+  if (head_dim) return {};
+  return NoteNotRun(Unexpected(head_dim.error()), config);
+}
+
 }  // namespace
 
 Result<ModelConfig> FamilyFromGguf(const GgufFile& gguf,
                                    std::string_view architecture) {
-  ModelConfig config;
-  bool known = false;
-  for (const auto& [name, family] : kArchitectures) {
-    if (name != architecture) continue;
-    config.family = family;
-    known = true;
-  }
-  if (!known) {
+  const FamilyDescription* const known = FindGgufArchitecture(architecture);
+  if (known == nullptr) {
     return ConfigError(
         ErrorCode::kUnsupported,
         StrCat("architecture \"", EscapeForTerminal(architecture, 64),
-               "\" is not implemented; \"llama\" (Mistral, Mixtral) is, and "
-               "some are known by shape"));
+               "\" is not implemented; \"llama\" (Mistral, Mixtral), "
+               "\"qwen3moe\" and \"olmoe\" are, and some are known by shape"));
   }
+  ModelConfig config;
+  config.family = known->family;
   const Keys keys(gguf, architecture);
   config.names = NameScheme::kGguf;
   ASSIGN_OR_RETURN(config.dim, keys.Required(kKeys.dim));
@@ -195,6 +193,9 @@ Result<ModelConfig> FamilyFromGguf(const GgufFile& gguf,
   ASSIGN_OR_RETURN(config.head_dim, keys.Or(kKeys.head_dim, per_head));
   config.tied_embeddings = !keys.HasTensor("output.weight");
   RETURN_IF_ERROR(ReadFamily(keys, config));
+  if (known->missing.empty()) {
+    RETURN_IF_ERROR(ReadArithmetic(gguf, keys, *known, config));
+  }
   RETURN_IF_ERROR(CheckConfig(config, kKeys));
   RETURN_IF_ERROR(CheckTraits(config));
   return config;

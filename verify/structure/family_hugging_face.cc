@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// config.json of the families that are known by shape alone.
+// config.json of the families beside Llama: shapes of all, arithmetic of those
+// that the engine runs.
 // Fuzzed by tests/fuzz/model_config_fuzz.cc.
 #include <algorithm>
 #include <cstdint>
@@ -96,12 +97,13 @@ Result<void> ReadSizes(const Json& json, ModelConfig& config) {
   config.num_kv_heads = kv_heads.value_or(config.num_heads);
   ASSIGN_OR_RETURN(config.vocab_size, RequiredUnsigned(json, kKeys.vocab_size));
   ASSIGN_OR_RETURN(const auto eps, OptionalNumber(json, kKeys.norm_eps));
-  config.norm_eps = eps.value_or(1e-6);
+  const FamilyDescription& family = DescriptionOf(config.family);
+  config.norm_eps = eps.value_or(family.norm_eps);
   ASSIGN_OR_RETURN(const auto theta, OptionalNumber(json, kKeys.rope_theta));
   config.rope_theta = theta.value_or(1e4);
   ASSIGN_OR_RETURN(const auto context,
                    OptionalUnsigned(json, kKeys.context_len));
-  if (context.has_value()) config.context_len = *context;
+  config.context_len = context.value_or(family.context_len);
   ASSIGN_OR_RETURN(
       config.tied_embeddings,
       BoolOr(json, "tie_word_embeddings", config.family == Family::kGrok));
@@ -222,6 +224,46 @@ Result<void> ReadFamily(const Json& json, Variant variant,
   return {};
 }
 
+// Qwen3-MoE has a window where it is switched on; which layers it is for then
+// differs between versions of transformers, but for "all".
+Result<void> ReadWindow(const Json& json, ModelConfig& config) {
+  if (config.family != Family::kQwen3Moe) return {};
+  ASSIGN_OR_RETURN(const bool used, BoolOr(json, "use_sliding_window", false));
+  if (!used) return {};
+  ASSIGN_OR_RETURN(config.sliding_window,
+                   OptionalUnsigned(json, "sliding_window"));
+  const Json* const from = Given(json, "max_window_layers");
+  if (from != nullptr && *from == Json(0)) return {};
+  return NotImplemented("max_window_layers", from == nullptr ? Json() : *from);
+}
+
+// What changes the arithmetic of a family that is run.
+Result<void> ReadArithmetic(const Json& json, ModelConfig& config) {
+  if (!DescriptionOf(config.family).missing.empty()) return {};
+  // Both classes have it off where it is not given.
+  ASSIGN_OR_RETURN(const bool adds_up, BoolOr(json, "norm_topk_prob", false));
+  config.expert_weights =
+      adds_up ? ExpertWeights::kOfChosen : ExpertWeights::kOfAll;
+  const struct {
+    std::string_view key;
+    Json neutral;
+  } settings[] = {{"hidden_act", "silu"},
+                  {"attention_bias", false},
+                  {"clip_qkv", nullptr},
+                  {"partial_rotary_factor", 1}};
+  for (const auto& setting : settings) {
+    RETURN_IF_ERROR(
+        NoteNotRun(OnlyNeutral(json, setting.key, setting.neutral), config));
+  }
+  RETURN_IF_ERROR(NoteNotRun(ReadWindow(json, config), config));
+  const auto theta = RopeTheta(json);
+  if (theta) {
+    config.rope_theta = theta->value_or(1e4);
+    return {};
+  }
+  return NoteNotRun(Unexpected(theta.error()), config);
+}
+
 // Weights in fp8 with a scale for each block (DeepSeek), or experts in four
 // bits (gpt-oss); what other tools leave has tensors of other names.
 Result<void> ReadQuantisation(const Json& json, ModelConfig& config) {
@@ -268,8 +310,9 @@ Result<ModelConfig> FamilyFromHuggingFace(const Json& json,
     return ConfigError(
         ErrorCode::kUnsupported,
         StrCat("architecture \"", EscapeForTerminal(name, 64),
-               "\" is not implemented; MistralForCausalLM, MixtralForCausalLM "
-               "and LlamaForCausalLM are, and some are known by shape"));
+               "\" is not implemented; MistralForCausalLM, MixtralForCausalLM, "
+               "LlamaForCausalLM, Qwen3MoeForCausalLM and OlmoeForCausalLM "
+               "are, and some are known by shape"));
   }
   ModelConfig config;
   config.family = found->family;
@@ -286,6 +329,7 @@ Result<ModelConfig> FamilyFromHuggingFace(const Json& json,
   }
   RETURN_IF_ERROR(ReadSizes(*sizes, config));
   RETURN_IF_ERROR(ReadFamily(*sizes, found->variant, config));
+  RETURN_IF_ERROR(ReadArithmetic(*sizes, config));
   if (config.num_experts == 0) {
     return ConfigError(ErrorCode::kCorrupt, "the number of experts is 0");
   }

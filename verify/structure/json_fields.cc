@@ -81,6 +81,33 @@ Result<void> OnlyNeutral(const Json& object, std::string_view key,
 }
 
 // head_dim if given, else dim / heads.
+Result<std::optional<double>> RopeTheta(const Json& object) {
+  std::optional<double> theta;
+  for (const std::string_view key : {"rope_scaling", "rope_parameters"}) {
+    const Json* const nested = Given(object, key);
+    if (nested == nullptr) continue;
+    if (!nested->is_object()) return WrongType(key, *nested, "an object");
+    for (const auto& [name, value] : nested->items()) {
+      if (value.is_null()) continue;
+      if ((name == "rope_type" || name == "type") && value == Json("default")) {
+        continue;
+      }
+      if (name == "partial_rotary_factor" && value == Json(1)) continue;
+      if (name != "rope_theta") {
+        return NotImplemented(StrCat(key, ".", name), value);
+      }
+      ASSIGN_OR_RETURN(theta, OptionalNumber(*nested, name));
+    }
+  }
+  ASSIGN_OR_RETURN(const auto top, OptionalNumber(object, "rope_theta"));
+  if (top.has_value() && theta.has_value() && *top != *theta) {
+    return ConfigError(ErrorCode::kCorrupt,
+                       StrCat("\"rope_theta\" is ", *top,
+                              ", \"rope_parameters.rope_theta\" is ", *theta));
+  }
+  return top.has_value() ? top : theta;
+}
+
 Result<uint64_t> HeadDim(const Json& object, const ConfigKeys& keys,
                          uint64_t dim, uint64_t num_heads) {
   ASSIGN_OR_RETURN(const auto given, OptionalUnsigned(object, keys.head_dim));

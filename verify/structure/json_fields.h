@@ -41,6 +41,10 @@ Result<bool> BoolOr(const Json& object, std::string_view key, bool absent);
 Result<void> OnlyNeutral(const Json& object, std::string_view key,
                          const Json& neutral);
 
+// rope_theta at the top of config.json, or nested in rope_parameters (newer
+// files); nothing if neither is given. kUnsupported: frequencies are scaled.
+Result<std::optional<double>> RopeTheta(const Json& object);
+
 // The value of keys.head_dim if given, else dim / num_heads.
 Result<uint64_t> HeadDim(const Json& object, const ConfigKeys& keys,
                          uint64_t dim, uint64_t num_heads);

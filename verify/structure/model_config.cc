@@ -67,30 +67,6 @@ Result<void> CheckTotals(const ModelConfig& config, const ConfigKeys& keys) {
 
 }  // namespace
 
-std::string_view FamilyName(Family family) {
-  switch (family) {
-    case Family::kLlama:
-      return "Llama";
-    case Family::kQwen3Moe:
-      return "Qwen3-MoE";
-    case Family::kOlmoe:
-      return "OLMoE";
-    case Family::kDeepseek:
-      return "DeepSeek";
-    case Family::kGptOss:
-      return "gpt-oss";
-    case Family::kGrok:
-      return "Grok-1";
-    case Family::kPhiMoe:
-      return "Phi-MoE";
-    case Family::kGraniteMoe:
-      return "Granite-MoE";
-    case Family::kLlama4:
-      return "Llama-4";
-  }
-  return "unknown";
-}
-
 bool ModelConfig::is_moe_layer(uint64_t layer) const {
   if (!is_moe() || layer < traits.num_dense_layers) return false;
   if ((layer + 1) % traits.moe_layer_step != 0) return false;
@@ -98,20 +74,35 @@ bool ModelConfig::is_moe_layer(uint64_t layer) const {
                              traits.dense_layers.end(), layer);
 }
 
+bool ModelConfig::runnable() const {
+  return not_run.empty() && DescriptionOf(family).missing.empty();
+}
+
 Result<void> CheckRunnable(const ModelConfig& config) {
   if (config.runnable()) return {};
-  return Fail(ErrorCode::kUnsupported,
-              StrCat(FamilyName(config.family),
-                     " is known by the names and shapes of its tensors; "
-                     "Lodestone does not run it"))
+  const FamilyDescription& family = DescriptionOf(config.family);
+  std::string text = StrCat(family.name,
+                            " is known by the names and shapes of its tensors; "
+                            "Lodestone does not run it");
+  text = family.missing.empty() ? StrCat(family.name, ": ", config.not_run)
+                                : StrCat(text, ", it lacks ", family.missing);
+  return Fail(ErrorCode::kUnsupported, std::move(text))
       .Id("E-ARCHITECTURE")
       .Hint(
-          "verify checks its structure and numbers; Mistral, Mixtral and "
-          "Llama are run");
+          "verify checks its structure and numbers; Mistral, Mixtral, Llama, "
+          "Qwen3-MoE and OLMoE are run");
 }
 
 Unexpected ConfigError(ErrorCode code, std::string message) {
   return Fail(code, std::move(message)).Id("E-CONFIG");
+}
+
+Result<void> NoteNotRun(Result<void> checked, ModelConfig& config) {
+  if (checked || checked.error().code != ErrorCode::kUnsupported) {
+    return checked;
+  }
+  if (config.not_run.empty()) config.not_run = checked.error().message;
+  return {};
 }
 
 Result<void> CheckConfig(const ModelConfig& config, const ConfigKeys& keys) {

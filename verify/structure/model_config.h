@@ -13,14 +13,9 @@
 #include "verify/base/result.h"
 #include "verify/checkpoint/checkpoint.h"
 #include "verify/checkpoint/gguf_reader.h"
+#include "verify/structure/family.h"
 
 namespace verify {
-
-// Which elements of a head RoPE pairs, i.e. the row order of q and k.
-enum class RopeStyle {
-  kInterleaved,  // 2i and 2i + 1: Mistral's own files, GGUF arch "llama"
-  kHalf,         // i and i + head_dim / 2: Hugging Face layout
-};
 
 // How a file names its tensors.
 enum class NameScheme {
@@ -32,22 +27,6 @@ enum class NameScheme {
   kGguf,
   kGgufByExpert,  // with a tensor for each expert, as until March 2024
 };
-
-// Families of models whose tensors are known by name and shape. The engine
-// runs the first; of the others only the structure is checked.
-enum class Family {
-  kLlama,  // Llama, Mistral, Mixtral
-  kQwen3Moe,
-  kOlmoe,
-  kDeepseek,  // V2, V2-Lite, V3, R1
-  kGptOss,
-  kGrok,
-  kPhiMoe,
-  kGraniteMoe,
-  kLlama4,  // the text part
-};
-// "Qwen3-MoE".
-std::string_view FamilyName(Family family);
 
 // Sizes that only some families have; 0 or false where they have them not.
 struct FamilyTraits {
@@ -95,18 +74,23 @@ struct ModelConfig {
   uint64_t context_len = 32768;  // trained length, for display
   bool tied_embeddings = false;
   RopeStyle rope_style = RopeStyle::kInterleaved;
+  ExpertWeights expert_weights = ExpertWeights::kOfChosen;
   NameScheme names = NameScheme::kMistral;
   FamilyTraits traits;
+  // The first setting of the files that changes the arithmetic of a family
+  // that is run into one that is not: "\"clip_qkv\" is 8, which ...". Empty if
+  // there is none, and for the families that are not run at all.
+  std::string not_run;
 
   bool is_moe() const { return num_experts > 0; }
   // Whether layer `layer` has experts.
   bool is_moe_layer(uint64_t layer) const;
-  // Whether the engine implements the arithmetic of this family.
-  bool runnable() const { return family == Family::kLlama; }
+  // Whether the engine implements the arithmetic of this model.
+  bool runnable() const;
 };
 
-// kUnsupported (E-ARCHITECTURE) for a model that is known by its tensors alone:
-// for whatever computes with it.
+// kUnsupported (E-ARCHITECTURE) for a model that is known by its tensors alone,
+// with what is missing: for whatever computes with it.
 Result<void> CheckRunnable(const ModelConfig& config);
 
 // "Mixtral, 4 layers, 8 experts (2 per token), dim 256, vocabulary 2048".
@@ -123,10 +107,11 @@ std::string Describe(const ModelConfig& config);
 Result<ModelConfig> ConfigFromParamsJson(
     const Json& json, std::optional<uint64_t> embedding_rows = std::nullopt);
 // MistralForCausalLM, MixtralForCausalLM and LlamaForCausalLM, where what is
-// absent has the default of that class in transformers; and by shape alone the
-// classes of the other families (docs/formats/families.md).
+// absent has the default of that class in transformers; and the classes of the
+// other families, of those that are not run what gives shapes alone
+// (docs/formats/families.md).
 Result<ModelConfig> ConfigFromHuggingFaceJson(const Json& json);
-// Architecture "llama", and by shape alone those of the other families.
+// Architecture "llama", and those of the other families in the same way.
 // tied_embeddings where there is no output.weight.
 Result<ModelConfig> ConfigFromGguf(const GgufFile& gguf);
 

@@ -68,19 +68,25 @@ constexpr TensorPattern kAttentionBias[] = {
 };
 
 constexpr TensorPattern kHeadNorms[] = {
-    {Role::kOther,
+    {Role::kAttentionQNorm,
      Where::kLayer,
      "blk.{N}.attn_q_norm.weight",
      {Dim::kHeadDim}},
-    {Role::kOther,
+    {Role::kAttentionKNorm,
      Where::kLayer,
      "blk.{N}.attn_k_norm.weight",
      {Dim::kHeadDim}},
 };
 
 constexpr TensorPattern kVectorNorms[] = {
-    {Role::kOther, Where::kLayer, "blk.{N}.attn_q_norm.weight", {Dim::kQuery}},
-    {Role::kOther, Where::kLayer, "blk.{N}.attn_k_norm.weight", {Dim::kKv}},
+    {Role::kAttentionQNorm,
+     Where::kLayer,
+     "blk.{N}.attn_q_norm.weight",
+     {Dim::kQuery}},
+    {Role::kAttentionKNorm,
+     Where::kLayer,
+     "blk.{N}.attn_k_norm.weight",
+     {Dim::kKv}},
 };
 
 constexpr TensorPattern kFfnNorm[] = {

@@ -81,22 +81,22 @@ constexpr TensorPattern kAttentionBias[] = {
 
 // One norm for each head, and one for the whole vector.
 constexpr TensorPattern kHeadNorms[] = {
-    {Role::kOther,
+    {Role::kAttentionQNorm,
      Where::kLayer,
      "model.layers.{N}.self_attn.q_norm.weight",
      {Dim::kHeadDim}},
-    {Role::kOther,
+    {Role::kAttentionKNorm,
      Where::kLayer,
      "model.layers.{N}.self_attn.k_norm.weight",
      {Dim::kHeadDim}},
 };
 
 constexpr TensorPattern kVectorNorms[] = {
-    {Role::kOther,
+    {Role::kAttentionQNorm,
      Where::kLayer,
      "model.layers.{N}.self_attn.q_norm.weight",
      {Dim::kQuery}},
-    {Role::kOther,
+    {Role::kAttentionKNorm,
      Where::kLayer,
      "model.layers.{N}.self_attn.k_norm.weight",
      {Dim::kKv}},

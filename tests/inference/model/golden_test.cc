@@ -26,6 +26,8 @@ constexpr double kLogitsBound = 2e-3;
 constexpr double kRoundedLogitsBound = 1e-2;
 // Eight bits a weight: each is off by at most 1/254 of its block's largest.
 constexpr double kQ8LogitsBound = 3e-2;
+// The same of keys and values alone; the demo model is at 1.1e-2.
+constexpr double kBytesOfKvBound = 2e-2;
 
 struct GoldenCase {
   const char* name;
@@ -49,6 +51,7 @@ class GoldenTest : public testing::TestWithParam<GoldenCase> {
       ASSERT_TRUE(converted) << converted.error().ToString();
       path = options.output;
     }
+    path_ = path;
     model_ = Load(path, Activations::kRounded);
     exact_model_ = Load(path, Activations::kExact);
     ASSERT_TRUE(model_ != nullptr && exact_model_ != nullptr);
@@ -97,6 +100,7 @@ class GoldenTest : public testing::TestWithParam<GoldenCase> {
   bool is_q8() const { return GetParam().gguf == verify::DType::kQ8_0; }
 
   tests::TempDir dir_;
+  std::string path_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<Model> exact_model_;
   verify::Json cases_;
@@ -120,6 +124,23 @@ TEST_P(GoldenTest, LogitsOfTheLastPositionAgree) {
   const double rounded = WorstError(*model_);
   EXPECT_LE(rounded, is_q8() ? kQ8LogitsBound : kRoundedLogitsBound);
   RecordProperty("worst_relative_error_rounded", std::to_string(rounded));
+}
+
+// Keys and values of eight bits are off by at most 1/254 of the largest of 32.
+TEST_P(GoldenTest, LogitsAgreeWithKeysAndValuesAsBytes) {
+  auto loaded = Model::Load(
+      path_, {.activations = Activations::kExact, .kv = KvType::kQ8_0});
+  if (exact_model_->config().head_dim % kKvBlock != 0) {
+    ASSERT_FALSE(loaded);
+    EXPECT_EQ(loaded.error().id, "E-KV");
+    return;
+  }
+  ASSERT_TRUE(loaded) << loaded.error().ToString();
+  EXPECT_EQ((*loaded)->kv_bytes_per_token() * 64,
+            exact_model_->kv_bytes_per_token() * 34);
+  const double worst = WorstError(**loaded);
+  RecordProperty("worst_relative_error", std::to_string(worst));
+  EXPECT_LE(worst, is_q8() ? kQ8LogitsBound : kBytesOfKvBound);
 }
 
 // Rounded activations of bf16 change no choice; those of eight-bit weights

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <string>
 #include <utility>
 
 #include "inference/ops/kernels.h"
@@ -29,15 +31,24 @@ TEST(KvCacheTest, HoldsAllPositionsOrTheWindowAndABatch) {
   // 100 + 512 rounded up to blocks of 256.
   EXPECT_EQ(Create(Config(100), 1'000'000).capacity(), 768u);
   EXPECT_EQ(Create(Config(100), 200).capacity(), 256u);
-  EXPECT_EQ(Create(Config(0), 1).stride(), 32u);
+  // Two heads of 16 halves.
+  EXPECT_EQ(Create(Config(0), 1).row_bytes(), 64u);
+  EXPECT_EQ(Create(Config(0), 1).head_bytes(), 32u);
 }
 
 TEST(KvCacheTest, RowsDoNotOverlap) {
   KvCache cache = Create(Config(0), 256);
   uint16_t mark = 0;
-  const auto fill = [&](uint16_t* row) {
+  const auto fill = [&](std::byte* row) {
     ++mark;
-    for (size_t i = 0; i < cache.stride(); ++i) row[i] = mark;
+    for (size_t i = 0; i < cache.row_bytes(); i += sizeof(mark)) {
+      std::memcpy(row + i, &mark, sizeof(mark));
+    }
+  };
+  const auto at = [](const std::byte* place) {
+    uint16_t found = 0;
+    std::memcpy(&found, place, sizeof(found));
+    return found;
   };
   for (size_t layer = 0; layer < 2; ++layer) {
     for (uint64_t p = 0; p < 256; ++p) {
@@ -49,10 +60,10 @@ TEST(KvCacheTest, RowsDoNotOverlap) {
   mark = 0;
   for (size_t layer = 0; layer < 2; ++layer) {
     for (uint64_t p = 0; p < 256; ++p) {
-      for (uint16_t* row : {moved.Key(layer, p), moved.Value(layer, p)}) {
+      for (std::byte* row : {moved.Key(layer, p), moved.Value(layer, p)}) {
         ++mark;
-        ASSERT_EQ(row[0], mark);
-        ASSERT_EQ(row[moved.stride() - 1], mark);
+        ASSERT_EQ(at(row), mark);
+        ASSERT_EQ(at(row + moved.row_bytes() - sizeof(mark)), mark);
       }
     }
   }
@@ -94,6 +105,34 @@ TEST(KvCacheTest, RefusesNothingAndMoreThanMemory) {
     ASSERT_FALSE(cache);
     EXPECT_EQ(cache.error().code, verify::ErrorCode::kLimit);
     EXPECT_EQ(cache.error().id, "E-MEMORY");
+  }
+}
+
+// By hand: a head of 32 numbers is one block, 32 bytes and a half, where halves
+// take 64 bytes; two layers of two such heads, keys and values.
+TEST(KvCacheTest, BytesTakeHalfTheMemory) {
+  auto config = Config(0);
+  config.head_dim = 32;
+  auto cache = KvCache::Create(config, 300, KvType::kQ8_0);
+  ASSERT_TRUE(cache) << cache.error().ToString();
+  EXPECT_EQ(cache->type(), KvType::kQ8_0);
+  EXPECT_EQ(cache->head_bytes(), 34u);
+  EXPECT_EQ(cache->row_bytes(), 68u);
+  EXPECT_EQ(KvBytesPerToken(config, KvType::kQ8_0), 2u * 2 * 68);
+  EXPECT_EQ(KvBytesPerToken(config, KvType::kF16), 2u * 2 * 128);
+}
+
+TEST(KvCacheTest, HeadsThatAreNoWholeBlocksAreRefused) {
+  for (const uint64_t head_dim : {16u, 48u, 80u}) {
+    auto config = Config(0);
+    config.head_dim = head_dim;
+    const auto cache = KvCache::Create(config, 10, KvType::kQ8_0);
+    ASSERT_FALSE(cache);
+    EXPECT_EQ(cache.error().code, verify::ErrorCode::kUnsupported);
+    EXPECT_EQ(cache.error().id, "E-KV");
+    EXPECT_NE(cache.error().message.find(std::to_string(head_dim)),
+              std::string::npos);
+    EXPECT_TRUE(KvCache::Create(config, 10));
   }
 }
 

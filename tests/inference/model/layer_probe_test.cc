@@ -15,8 +15,8 @@
 namespace inference {
 namespace {
 
-using tests::TinyModelConfig;
 using tests::TinyModel;
+using tests::TinyModelConfig;
 using verify::DType;
 using verify::ErrorCode;
 using verify::TensorRole;
@@ -58,10 +58,17 @@ Seen RunTokens(const Model& model, size_t num_tokens) {
 // A whole layer put together from its parts: the attention of a run keeps keys
 // and values as halves, of 11 bits.
 TEST(LayerProbeTest, PartsOfALayerMakeUpTheLayer) {
-  for (const std::optional<uint64_t> window :
-       {std::optional<uint64_t>(), std::optional<uint64_t>(5)}) {
-    auto config = TinyModelConfig();
-    config.sliding_window = window;
+  verify::ModelConfig windowed = TinyModelConfig();
+  windowed.sliding_window = 5;
+  // Norms of q and k: of each head, and of all heads together.
+  verify::ModelConfig qwen = TinyModelConfig();
+  qwen.family = verify::Family::kQwen3Moe;
+  qwen.names = verify::NameScheme::kGguf;
+  qwen.num_experts_per_token = 3;
+  verify::ModelConfig olmoe = qwen;
+  olmoe.family = verify::Family::kOlmoe;
+  olmoe.expert_weights = verify::ExpertWeights::kOfAll;
+  for (const auto& config : {TinyModelConfig(), windowed, qwen, olmoe}) {
     const auto model = Load(TinyModel(config, DType::kF32));
     constexpr size_t kTokens = 20;
     const Seen seen = RunTokens(*model, kTokens);
@@ -76,11 +83,12 @@ TEST(LayerProbeTest, PartsOfALayerMakeUpTheLayer) {
     const size_t dim = config.dim;
     for (size_t t = 0; t < kTokens; ++t) {
       const auto token = std::span(state).subspan(t * dim, dim);
-      for (size_t i = 0; i < 2; ++i) {
-        const auto out = probe.Expert(0, seen.experts[0][t * 2 + i], token);
+      const size_t k = config.num_experts_per_token;
+      for (size_t i = 0; i < k; ++i) {
+        const auto out = probe.Expert(0, seen.experts[0][t * k + i], token);
         ASSERT_TRUE(out);
         for (size_t d = 0; d < dim; ++d) {
-          expected[t * dim + d] += seen.weights[0][t * 2 + i] * (*out)[d];
+          expected[t * dim + d] += seen.weights[0][t * k + i] * (*out)[d];
         }
       }
     }

@@ -10,14 +10,17 @@
 namespace inference {
 namespace {
 
+using verify::ExpertWeights;
+
 struct Routed {
   std::vector<uint32_t> experts;
   std::vector<float> weights;
 };
 
-Routed Route(const std::vector<float>& logits, size_t k) {
+Routed Route(const std::vector<float>& logits, size_t k,
+             ExpertWeights kind = ExpertWeights::kOfChosen) {
   Routed out{std::vector<uint32_t>(k), std::vector<float>(k)};
-  RouteTopK(logits, out.experts, out.weights);
+  RouteTopK(logits, kind, out.experts, out.weights);
   return out;
 }
 
@@ -52,6 +55,20 @@ TEST(RouterTest, AllExpertsIsAPlainSoftmax) {
   EXPECT_NEAR(static_cast<double>(r.weights[1]), 0.25, 1e-6);
   EXPECT_NEAR(static_cast<double>(r.weights[2]), 0.125, 1e-6);
   EXPECT_NEAR(static_cast<double>(r.weights[3]), 0.125, 1e-6);
+}
+
+// By hand, of the same: the two largest are 4/8 and 2/8 of all.
+TEST(RouterTest, WeightsMayBePartsOfAllExperts) {
+  const float ln2 = std::log(2.0f);
+  const Routed r = Route({0, ln2, 2 * ln2, 0}, 2, ExpertWeights::kOfAll);
+  EXPECT_EQ(r.experts, (std::vector<uint32_t>{2, 1}));
+  EXPECT_NEAR(static_cast<double>(r.weights[0]), 0.5, 1e-6);
+  EXPECT_NEAR(static_cast<double>(r.weights[1]), 0.25, 1e-6);
+  // Far from overflow, and a NaN is seen in all weights.
+  const Routed large = Route({3e38f, -3e38f, 3e38f}, 1, ExpertWeights::kOfAll);
+  EXPECT_EQ(large.weights, (std::vector<float>{0.5f}));
+  EXPECT_TRUE(std::isnan(
+      Route({1, 0, std::nanf("")}, 1, ExpertWeights::kOfAll).weights[0]));
 }
 
 TEST(RouterTest, LargeLogitsDoNotOverflow) {

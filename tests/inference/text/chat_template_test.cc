@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "inference/text/byte_letters.h"
 #include "tests/support/temp_dir.h"
 #include "verify/base/base64.h"
 #include "verify/base/json.h"
@@ -231,6 +232,74 @@ TEST(ChatTemplateTest, TypedControlTextStaysTextInEveryVersion) {
   ASSERT_TRUE(v3);
   EXPECT_EQ(std::count(v3->begin(), v3->end(), 4), 1);
   EXPECT_EQ(std::count(v3->begin(), v3->end(), 2), 0);
+}
+
+// A byte-level tokenizer.json of the 256 bytes alone, each with its value as
+// id, and the two marks of ChatML.
+Tokenizer ChatMl() {
+  verify::Json json;
+  json["model"] = {{"type", "BPE"}, {"merges", verify::Json::array()}};
+  for (int byte = 0; byte < 256; ++byte) {
+    const char c = static_cast<char>(byte);
+    json["model"]["vocab"][LettersOfBytes({&c, 1})] = byte;
+  }
+  const verify::Json byte_level = {{"type", "ByteLevel"},
+                                   {"add_prefix_space", false},
+                                   {"trim_offsets", false},
+                                   {"use_regex", true}};
+  json["pre_tokenizer"] = byte_level;
+  json["decoder"] = byte_level;
+  json["added_tokens"] = verify::Json::array();
+  for (const auto& [id, text] :
+       {std::pair(256, "<|im_start|>"), std::pair(257, "<|im_end|>")}) {
+    json["added_tokens"].push_back({{"id", id},
+                                    {"content", text},
+                                    {"special", true},
+                                    {"normalized", false},
+                                    {"lstrip", false},
+                                    {"rstrip", false},
+                                    {"single_word", false}});
+  }
+  const auto vocabulary = verify::ReadTokenizerJson(json.dump());
+  EXPECT_TRUE(vocabulary) << vocabulary.error().message;
+  auto tokenizer = Tokenizer::Create(*vocabulary);
+  EXPECT_TRUE(tokenizer) << tokenizer.error().message;
+  return std::move(tokenizer).value();
+}
+
+// By hand, from Qwen3's template without tools: each turn is
+// "<|im_start|>ROLE\nTEXT<|im_end|>\n", the answer begins with
+// "<|im_start|>assistant\n".
+TEST(ChatTemplateTest, MarksTurnsOfChatMlByRole) {
+  const Tokenizer tokenizer = ChatMl();
+  const auto version = ChooseInstructVersion(tokenizer);
+  ASSERT_TRUE(version) << version.error().message;
+  EXPECT_EQ(*version, InstructVersion::kChatMl);
+  EXPECT_EQ(InstructVersionName(*version), "chatml");
+  const std::vector<ChatTurn> turns = {{Role::kSystem, "s"},
+                                       {Role::kUser, "a"},
+                                       {Role::kAssistant, "b "},
+                                       {Role::kUser, "<|im_end|>"}};
+  const auto ids = ChatPrompt(tokenizer, *version, turns);
+  ASSERT_TRUE(ids) << ids.error().message;
+  Ids expected;
+  const auto text = [&expected](std::string_view bytes) {
+    for (const char c : bytes) {
+      expected.push_back(static_cast<unsigned char>(c));
+    }
+  };
+  constexpr TokenId kStart = 256;
+  constexpr TokenId kEnd = 257;
+  for (const std::string_view turn :
+       {"system\ns", "user\na", "assistant\nb ", "user\n<|im_end|>"}) {
+    expected.push_back(kStart);
+    text(turn);
+    expected.push_back(kEnd);
+    text("\n");
+  }
+  expected.push_back(kStart);
+  text("assistant\n");
+  EXPECT_EQ(*ids, expected);
 }
 
 TEST(ChatTemplateTest, ChoosesTheVersionByFileNameConfigurationOrPieces) {

@@ -159,12 +159,13 @@ TEST(ArchitectureTest, NamesAreUniqueAndAgreeWithTensorName) {
     for (const TensorSpec& spec : ExpectedTensors(Mixtral8x7B(), scheme)) {
       EXPECT_TRUE(names.insert(spec.name).second) << spec.name;
       if (scheme == NameScheme::kGguf) continue;
-      EXPECT_EQ(spec.name,
-                TensorName(scheme, spec.role, spec.layer, spec.expert));
+      EXPECT_EQ(spec.name, TensorName(Family::kLlama, scheme, spec.role,
+                                      spec.layer, spec.expert));
     }
   }
-  EXPECT_EQ(TensorName(NameScheme::kGguf, TensorRole::kFfnUp, 12, 5),
-            "blk.12.ffn_up_exps.weight");
+  EXPECT_EQ(
+      TensorName(Family::kLlama, NameScheme::kGguf, TensorRole::kFfnUp, 12, 5),
+      "blk.12.ffn_up_exps.weight");
 }
 
 TEST(ArchitectureTest, TiedEmbeddingsHaveNoOutput) {
