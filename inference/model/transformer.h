@@ -57,7 +57,7 @@ class Transformer {
   void RotateAndStore(size_t layer, size_t first, size_t num_tokens,
                       KvCache& cache);
   [[nodiscard]] bool RunAttention(size_t layer, size_t first, size_t num_tokens,
-                                  KvCache& cache);
+                                  KvCache& cache, InputObserver* inputs);
   [[nodiscard]] bool RunLayers(size_t num_tokens, size_t first_output,
                                KvCache& cache, ForwardObserver* observer);
   verify::Result<void> Run(std::span<const TokenId> tokens, KvCache& cache,
