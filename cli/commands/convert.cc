@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,27 @@ ResultForm FormOf(const std::string& name) {
   return ResultForm::kGguf;
 }
 
+Fields FallbackFields(
+    const std::vector<inference::FallbackForecast>& fallbacks) {
+  Fields all = Fields::array();
+  for (const inference::FallbackForecast& fallback : fallbacks) {
+    all.push_back({{"wanted", verify::DTypeName(fallback.wanted)},
+                   {"written", verify::DTypeName(fallback.written)},
+                   {"row_elements", fallback.row_elements},
+                   {"first_tensor", fallback.first_tensor},
+                   {"tensors", fallback.num_tensors}});
+  }
+  return all;
+}
+
+Fields ImportanceFields(
+    const std::optional<inference::ImportanceForecast>& importance) {
+  if (!importance.has_value()) return nullptr;
+  return {{"dataset", importance->dataset},
+          {"sha256", importance->sha256},
+          {"tensors", importance->num_tensors}};
+}
+
 // What will be written, before it is.
 void SayForecast(Output& output, const ConvertForecast& forecast) {
   Fields files = Fields::array();
@@ -46,6 +68,8 @@ void SayForecast(Output& output, const ConvertForecast& forecast) {
   event["free_bytes"] = forecast.free_bytes;
   event["resume_bytes"] = forecast.resume_bytes;
   event["needed_bytes"] = forecast.needed_bytes;
+  event["fallbacks"] = FallbackFields(forecast.fallbacks);
+  event["importance"] = ImportanceFields(forecast.importance);
   output.Event("plan", event);
   output.Say(fmt::format(
       "{}: {} file{}, {}; {} free", verify::EscapeForTerminal(forecast.path),
@@ -55,6 +79,14 @@ void SayForecast(Output& output, const ConvertForecast& forecast) {
   if (forecast.resume_bytes > 0) {
     output.Say(fmt::format("going on: {} are there already",
                            verify::FormatSize(forecast.resume_bytes)));
+  }
+  if (forecast.importance.has_value()) {
+    output.Say(fmt::format(
+        "importance weighs the errors of {} tensors; from {} (sha256 "
+        "{:.12}...)",
+        forecast.importance->num_tensors,
+        verify::EscapeForTerminal(forecast.importance->dataset),
+        forecast.importance->sha256));
   }
   for (const std::string& note : forecast.notes) {
     output.Warning("CONVERT_NOTE", note);
@@ -93,6 +125,15 @@ class ConvertCommand final : public Command {
     app.add_option("--split-size", split_size_,
                    "no file of weights larger than this, such as 4GB (hf: 5GB; "
                    "else one file)");
+    app.add_option("--imatrix", imatrix_,
+                   "weigh errors of packed types by how much each column "
+                   "matters: auto runs a text through the model first; or a "
+                   "file that --save-imatrix or llama-imatrix wrote");
+    app.add_option("--calibration", options_.importance.calibration,
+                   "the text for --imatrix auto, UTF-8, like what the model "
+                   "will be used for (one of the program's own)");
+    app.add_option("--save-imatrix", options_.importance.save_to,
+                   "keep what --imatrix used in this file");
     app.add_flag("--allow-nonfinite", allow_non_finite_,
                  "keep NaN and infinity where the type has them (f32, f16, "
                  "bf16) instead of refusing");
@@ -126,6 +167,8 @@ class ConvertCommand final : public Command {
     result.summary["resumed_bytes"] = outcome->resumed_bytes;
     result.summary["type"] = type_;
     result.summary["format"] = format_;
+    result.summary["fallbacks"] = FallbackFields(outcome->fallbacks);
+    result.summary["importance"] = ImportanceFields(outcome->importance);
     result.next.push_back("lodestone chat " + ShellQuote(outcome->path));
     return result;
   }
@@ -150,6 +193,7 @@ class ConvertCommand final : public Command {
     if (allow_non_finite_) {
       options_.non_finite = inference::NonFinite::kKeep;
     }
+    RETURN_IF_ERROR(ReadImportanceFlags());
     if (split_size_.empty()) return {};
     ASSIGN_OR_RETURN(options_.split_bytes,
                      ParseSize(split_size_, "--split-size"));
@@ -159,7 +203,31 @@ class ConvertCommand final : public Command {
         .Id("E-USAGE");
   }
 
+  verify::Result<void> ReadImportanceFlags() {
+    using From = inference::ImportanceChoice::From;
+    inference::ImportanceChoice& choice = options_.importance;
+    if (imatrix_ == "auto") {
+      choice.from = From::kCalibration;
+    } else if (!imatrix_.empty()) {
+      choice.from = From::kFile;
+      choice.file = imatrix_;
+    }
+    const bool has_text = !choice.calibration.empty();
+    if (has_text && choice.from != From::kCalibration) {
+      return verify::Fail(verify::ErrorCode::kInvalidArgument,
+                          "--calibration goes with --imatrix auto alone")
+          .Id("E-USAGE");
+    }
+    if (!choice.save_to.empty() && choice.from == From::kNone) {
+      return verify::Fail(verify::ErrorCode::kInvalidArgument,
+                          "--save-imatrix without --imatrix: nothing to save")
+          .Id("E-USAGE");
+    }
+    return {};
+  }
+
   inference::ConvertOptions options_;
+  std::string imatrix_;
   std::string type_ = "bf16";
   std::string format_;
   std::string split_size_;

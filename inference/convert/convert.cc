@@ -3,15 +3,21 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 #include <utility>
 
+#include "inference/convert/calibration.h"
+#include "inference/convert/calibration_text.h"
 #include "inference/convert/convert_plan.h"
+#include "inference/convert/importance_file.h"
 #include "inference/convert/partial_result.h"
 #include "inference/convert/pipeline.h"
 #include "inference/convert/plan_gguf.h"
 #include "inference/convert/plan_safetensors.h"
 #include "inference/convert/quant_policy.h"
+#include "inference/convert/source_reader.h"
+#include "inference/model/model.h"
 #include "inference/quant/quantize.h"
 #include "inference/text/load_tokenizer.h"
 #include "verify/base/file.h"
@@ -168,6 +174,63 @@ Result<void> CheckHasNames(const ModelConfig& config, ResultForm form) {
       .Hint("chat and verify run this model as it is; `--format hf` keeps it");
 }
 
+// That errors can be weighed at all in what is asked for.
+Result<void> CheckImportanceChoice(const ConvertOptions& options) {
+  const ImportanceChoice& choice = options.importance;
+  if (choice.from == ImportanceChoice::From::kNone) return {};
+  if (options.form == ResultForm::kGguf && UsesImportance(options.to)) {
+    return {};
+  }
+  return Fail(ErrorCode::kInvalidArgument,
+              StrCat("--imatrix weighs the errors of packed types whose scales "
+                     "are searched for, ",
+                     WeightTypeName({options.to, options.mix}),
+                     options.form == ResultForm::kGguf ? " is none of them"
+                                                       : " is no packed type"))
+      .Id("E-USAGE")
+      .Hint("leave --imatrix out, or choose --to q4_k or another of them");
+}
+
+Result<ImportanceMatrix> RunCalibration(const ConvertOptions& options,
+                                        const verify::CancelToken& cancel,
+                                        verify::ProgressSink* progress) {
+  const std::string& file = options.importance.calibration;
+  CalibrationText text{CalibrationTextOfProgram(), kCalibrationTextName};
+  std::string own_text;
+  const std::string own_name = fs::path(file).filename().string();
+  if (!file.empty()) {
+    ASSIGN_OR_RETURN(own_text,
+                     verify::ReadSmallTextFile(file, kMaxCalibrationBytes));
+    text = {own_text, own_name};
+  }
+  ASSIGN_OR_RETURN(
+      const auto model,
+      Model::Load(options.input, {.num_threads = options.num_threads}));
+  return Calibrate(*model, text, cancel, progress);
+}
+
+Result<std::optional<ImportanceMatrix>> FindImportance(
+    const ConvertOptions& options, const ModelConfig& config,
+    const verify::CancelToken& cancel, verify::ProgressSink* progress) {
+  const ImportanceChoice& choice = options.importance;
+  std::optional<ImportanceMatrix> found;
+  if (choice.from == ImportanceChoice::From::kNone) return found;
+  if (choice.from == ImportanceChoice::From::kFile) {
+    ASSIGN_OR_RETURN(found, ReadImportance(choice.file));
+    auto fits = CheckImportance(*found, config);
+    if (!fits) {
+      return verify::WithContext(std::move(fits).error(), Quoted(choice.file));
+    }
+  } else {
+    ASSIGN_OR_RETURN(found, RunCalibration(options, cancel, progress));
+  }
+  if (!choice.save_to.empty()) {
+    RETURN_IF_ERROR(verify::WriteFileAtomically(
+        choice.save_to, verify::AsBytes(SerializeImportance(*found))));
+  }
+  return found;
+}
+
 Result<ConvertPlan> MakePlan(const ConvertSource& source,
                              const ConvertOptions& options) {
   RETURN_IF_ERROR(CheckHasNames(source.config, options.form));
@@ -208,7 +271,9 @@ class Conversion {
                           .resumed_bytes = forecast.resume_bytes,
                           .num_files = plan_.files.size(),
                           .num_tensors = plan_.tensors.size(),
-                          .notes = std::move(forecast.notes)};
+                          .notes = std::move(forecast.notes),
+                          .fallbacks = std::move(forecast.fallbacks),
+                          .importance = std::move(forecast.importance)};
   }
 
  private:
@@ -217,6 +282,13 @@ class Conversion {
     forecast.path = options_.output;
     forecast.total_bytes = plan_.total_bytes();
     forecast.notes = plan_.notes;
+    forecast.fallbacks = plan_.fallbacks;
+    if (source_.importance.has_value()) {
+      forecast.importance = ImportanceForecast{
+          .dataset = source_.importance->dataset,
+          .sha256 = verify::HexEncode(DigestOf(*source_.importance)),
+          .num_tensors = plan_.num_weighed()};
+    }
     if (partial.starts_anew()) {
       forecast.notes.push_back(
           StrCat(Quoted(partial.path()),
@@ -239,6 +311,9 @@ class Conversion {
   Result<void> Write(PartialResult& partial,
                      const std::vector<FileStamp>& stamps,
                      ConvertForecast& forecast) {
+    ASSIGN_OR_RETURN(const SourceReader reader,
+                     SourceReader::Open(source_.checkpoint));
+    RETURN_IF_ERROR(CheckUnchanged(source_.checkpoint, stamps));
     RETURN_IF_ERROR(partial.Begin());
     done_bytes_ = plan_.head_bytes();
     ASSIGN_OR_RETURN(const std::vector<size_t> todo, FindTodo(partial));
@@ -251,7 +326,8 @@ class Conversion {
       Report(unit, bytes.size());
       return {};
     };
-    RETURN_IF_ERROR(RunUnits(plan_, todo, options_.num_threads, cancel_, sink));
+    RETURN_IF_ERROR(
+        RunUnits(plan_, reader, todo, options_.num_threads, cancel_, sink));
     CHECK(done_bytes_ == plan_.total_bytes());
     RETURN_IF_ERROR(CheckUnchanged(source_.checkpoint, stamps));
     RETURN_IF_ERROR(CheckResult(partial.path()));
@@ -385,13 +461,25 @@ Result<ConvertOutcome> Convert(const ConvertOptions& given,
   ConvertOptions options = given;
   options.output = WithoutSlash(options.output);
   RETURN_IF_ERROR(CheckOptions(options));
+  RETURN_IF_ERROR(CheckImportanceChoice(options));
   ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(options.input));
   ASSIGN_OR_RETURN(const ModelConfig config,
                    verify::LoadModelConfig(checkpoint));
   RETURN_IF_ERROR(verify::CheckRunnable(config));
   RETURN_IF_ERROR(CheckStructureOf(checkpoint, config));
-  const ConvertSource source{std::move(checkpoint), config};
+  ConvertSource source{std::move(checkpoint), config};
+  // What can be refused is refused before minutes of calibration.
   ASSIGN_OR_RETURN(ConvertPlan plan, MakePlan(source, options));
+  if (options.importance.from != ImportanceChoice::From::kNone) {
+    RETURN_IF_ERROR(CheckOutputPaths(options, plan, source.checkpoint));
+    if (!options.importance.save_to.empty()) {
+      RETURN_IF_ERROR(CheckOutputPath(options.importance.save_to,
+                                      options.overwrite, source.checkpoint));
+    }
+    ASSIGN_OR_RETURN(source.importance,
+                     FindImportance(options, config, cancel, progress));
+    ASSIGN_OR_RETURN(plan, MakePlan(source, options));
+  }
   return Conversion(options, source, std::move(plan), cancel, progress).Run();
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct ConvertOutcome {
   uint64_t num_files = 0;
   uint64_t num_tensors = 0;
   std::vector<std::string> notes;  // such as a tensor kept in another type
+  std::vector<FallbackForecast> fallbacks;
+  std::optional<ImportanceForecast> importance;
 };
 
 // Reads the source once, computes on all processors in bounded memory and
@@ -31,9 +34,14 @@ struct ConvertOutcome {
 // it again before it gets its name. Free space is checked first.
 // What was written before a cancellation or an error of the disk stays for the
 // next run; after any other error nothing is left.
+// With options.importance the model is run first, or a matrix read; what weighs
+// errors is part of the plan, so a run that was cut off goes on only with the
+// same. Calibration maps the source: a file that is cut off meanwhile ends the
+// program by a signal.
 // Errors: kIo (E-EXISTS, E-DISK-FULL, ...), kBusy (E-LOCKED), kUnsupported
 // (type, family), kCorrupt (structure, E-NOT-FINITE), kMismatch (E-CHANGED: the
-// source changed meanwhile), kCancelled.
+// source changed meanwhile; E-IMATRIX: of another model), kCancelled, those of
+// ReadImportance and Calibrate.
 verify::Result<ConvertOutcome> Convert(const ConvertOptions& options,
                                        const verify::CancelToken& cancel,
                                        verify::ProgressSink* progress);

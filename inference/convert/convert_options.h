@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,37 @@ inline constexpr uint64_t kDefaultUnitBytes = 2u << 20;
 // What files of a Hugging Face folder have by custom.
 inline constexpr uint64_t kDefaultShardBytes = 5'000'000'000;
 
+// By what the errors of packed types are weighed (importance.h).
+struct ImportanceChoice {
+  enum class From {
+    kNone,
+    kCalibration,  // a run of the model itself
+    kFile,
+  };
+  From from = From::kNone;
+  std::string file;         // kFile: what --save-imatrix or llama-imatrix wrote
+  std::string calibration;  // kCalibration: a file of text, UTF-8; empty: the
+                            // program's own text
+  std::string save_to;      // a file to keep the matrix in; empty: none
+};
+
+// What was taken.
+struct ImportanceForecast {
+  std::string dataset;
+  std::string sha256;
+  uint64_t num_tensors = 0;  // of the result whose errors are weighed
+};
+
+// A type that tensors could not have, since their rows are no whole number of
+// its blocks.
+struct FallbackForecast {
+  verify::DType wanted = verify::DType::kBF16;
+  verify::DType written = verify::DType::kBF16;
+  uint64_t row_elements = 0;
+  std::string first_tensor;
+  uint64_t num_tensors = 0;
+};
+
 // What is known before the first byte is written.
 struct ConvertForecast {
   std::string path;
@@ -45,6 +77,8 @@ struct ConvertForecast {
     uint64_t bytes = 0;
   };
   std::vector<File> files;
+  std::vector<FallbackForecast> fallbacks;  // each of them is a note, too
+  std::optional<ImportanceForecast> importance;
   std::vector<std::string> notes;
 };
 
@@ -58,6 +92,7 @@ struct ConvertOptions {
   // 0: one file, or what is the custom of the form.
   uint64_t split_bytes = 0;
   NonFinite non_finite = NonFinite::kRefuse;
+  ImportanceChoice importance = {};
   bool overwrite = false;  // a file; a folder is never replaced
   size_t num_threads = 0;
   uint64_t unit_bytes = kDefaultUnitBytes;

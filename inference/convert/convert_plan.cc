@@ -2,6 +2,7 @@
 #include "inference/convert/convert_plan.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "verify/base/text.h"
@@ -106,6 +107,11 @@ void HashTensor(const PlannedTensor& tensor, PlanHasher& hasher) {
       verify::DTypeName(tensor.form.dtype), ' ', tensor.form.half_rotated_heads,
       ' ', tensor.form.non_finite == NonFinite::kKeep ? 1 : 0, ' ', tensor.file,
       ' ', tensor.offset, ' ', tensor.bytes, ' ', tensor.padded_bytes);
+  for (const std::vector<float>& weights : tensor.importance) {
+    hasher.Line(
+        "importance ",
+        verify::HexEncode(verify::Sha256(std::as_bytes(std::span(weights)))));
+  }
   for (const StoredMatrix& source : tensor.sources) {
     hasher.Line("source ", source.tensor->file_index, ' ',
                 source.tensor->offset, ' ', source.tensor->name, ' ',
@@ -132,6 +138,12 @@ uint64_t ConvertPlan::head_bytes() const {
   uint64_t sum = 0;
   for (const PlannedFile& file : files) sum += file.head.size();
   return sum;
+}
+
+uint64_t ConvertPlan::num_weighed() const {
+  return static_cast<uint64_t>(std::count_if(
+      tensors.begin(), tensors.end(),
+      [](const PlannedTensor& tensor) { return !tensor.importance.empty(); }));
 }
 
 Result<std::vector<StoredMatrix>> FindSources(const ConvertSource& source,
@@ -166,6 +178,15 @@ Result<PlannedTensor> PlanTensor(const ConvertSource& source,
     planned.bytes += matrix.rows * row_bytes;
   }
   planned.padded_bytes = planned.bytes;
+  if (source.importance.has_value() && UsesImportance(form.dtype)) {
+    for (size_t i = 0; i < planned.sources.size(); ++i) {
+      planned.importance.push_back(ColumnWeights(*source.importance, spec, i));
+      if (planned.importance.back().empty()) {
+        planned.importance.clear();  // nothing is known of this tensor
+        break;
+      }
+    }
+  }
   return planned;
 }
 

@@ -8,10 +8,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "inference/convert/convert_options.h"
+#include "inference/convert/importance.h"
 #include "inference/convert/tensor_stream.h"
 #include "inference/tensor/stored_matrix.h"
 #include "verify/base/result.h"
@@ -29,6 +31,8 @@ inline constexpr size_t kMaxResultFiles = 500;
 struct ConvertSource {
   verify::Checkpoint checkpoint;
   verify::ModelConfig config;
+  // What weighs the errors of packed types; it fits the model.
+  std::optional<ImportanceMatrix> importance = std::nullopt;
 };
 
 // A tensor of the result and the matrices whose rows it is made of, in order:
@@ -38,6 +42,8 @@ struct PlannedTensor {
   std::vector<uint64_t> shape;
   RowForm form;
   std::vector<StoredMatrix> sources;
+  // Weights of the columns of each source; empty if errors are not weighed.
+  std::vector<std::vector<float>> importance;
   uint32_t file = 0;
   uint64_t offset = 0;        // from the start of the file
   uint64_t bytes = 0;         // without the padding
@@ -76,11 +82,14 @@ struct ConvertPlan {
   std::vector<PlannedFile> files;
   std::vector<PlannedTensor> tensors;  // sorted by place
   std::vector<Unit> units;             // sorted by place
+  std::vector<FallbackForecast> fallbacks;
   std::vector<std::string> notes;
 
   uint64_t total_bytes() const;
   // What is written before the tensors.
   uint64_t head_bytes() const;
+  // Tensors whose errors are weighed.
+  uint64_t num_weighed() const;
 };
 
 // The matrices that fill a tensor of the result: for a shape of three

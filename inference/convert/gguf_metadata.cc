@@ -15,6 +15,7 @@
 #include "inference/text/bpe_merger.h"
 #include "inference/text/bpe_pairs.h"
 #include "inference/text/byte_letters.h"
+#include "inference/text/template_text.h"
 #include "verify/base/check.h"
 #include "verify/base/text.h"
 #include "verify/checkpoint/gguf_format.h"
@@ -230,6 +231,15 @@ void AddModelMetadata(GgufHeader& header, const ModelConfig& config,
   }
 }
 
+void AddImportanceMetadata(GgufHeader& header, const ImportanceMatrix& matrix) {
+  header.AddString("quantize.imatrix.dataset", matrix.dataset);
+  header.AddUint32("quantize.imatrix.entries_count",
+                   U32(matrix.entries.size()));
+  header.AddUint32("quantize.imatrix.chunks_count", U32(matrix.num_chunks));
+  header.AddString("quantize.imatrix.sha256",
+                   verify::HexEncode(DigestOf(matrix)));
+}
+
 void AddTokenizerMetadata(GgufHeader& header, const TokenizerModel& tokenizer,
                           uint64_t vocab_size) {
   CHECK(tokenizer.pieces.size() <= vocab_size);
@@ -300,6 +310,16 @@ Result<void> AddTokenizerMetadata(GgufHeader& header,
       vocabulary.rules.prefix == verify::TextRules::Prefix::kUnlessThere);
   if (vocabulary.rules.nfc) header.AddBool(verify::kGgufNfcKey, true);
   return {};
+}
+
+void AddTemplateMetadata(GgufHeader& header,
+                         const LoadedVocabulary& vocabulary) {
+  // One that cannot be used to chat has no template either.
+  const auto tokenizer = MakeTokenizer(vocabulary);
+  if (!tokenizer) return;
+  const auto version = KnownInstructVersion(*tokenizer);
+  if (!version.has_value()) return;
+  header.AddString("tokenizer.chat_template", TemplateText(*version));
 }
 
 Result<void> AddTokenizerMetadata(GgufHeader& header,

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "inference/convert/gguf_writer.h"
+#include "inference/convert/importance.h"
 #include "inference/text/load_tokenizer.h"
 #include "verify/base/result.h"
 #include "verify/checkpoint/tokenizer_json.h"
@@ -19,6 +20,10 @@ namespace inference {
 // general.* and llama.*. `file_type`: GgufFileType (quant_policy.h).
 void AddModelMetadata(GgufHeader& header, const verify::ModelConfig& config,
                       std::string_view name, uint32_t file_type);
+
+// quantize.imatrix.*: what weighed the errors. Two conversions with the same
+// sha256 had the same matrix.
+void AddImportanceMetadata(GgufHeader& header, const ImportanceMatrix& matrix);
 
 // tokenizer.ggml.*, with as many tokens as the model has rows of embedding:
 // llama.cpp takes one for the other. Rows without a piece become unused
@@ -38,6 +43,13 @@ void AddTokenizerMetadata(GgufHeader& header,
 verify::Result<void> AddTokenizerMetadata(
     GgufHeader& header, const verify::TokenVocabulary& vocabulary,
     uint64_t vocab_size);
+
+// tokenizer.chat_template: the instruct template that is known to belong to the
+// vocabulary, in Lodestone's own words (inference/text/template_text.h);
+// nothing where none is known. What a source has of its own is not carried on:
+// it is a program.
+void AddTemplateMetadata(GgufHeader& header,
+                         const LoadedVocabulary& vocabulary);
 
 // Whichever it is. Errors: those above, and for a SentencePiece model kCorrupt
 // (E-TOKENIZER: more pieces than vocab_size).

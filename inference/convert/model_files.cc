@@ -10,6 +10,8 @@
 #include <variant>
 
 #include "inference/text/load_tokenizer.h"
+#include "inference/text/template_text.h"
+#include "inference/text/vocabulary_files.h"
 #include "verify/base/file.h"
 #include "verify/base/text.h"
 
@@ -90,21 +92,29 @@ Result<std::optional<SmallFile>> ReadIfThere(const std::string& folder,
 // GGUF has the vocabulary in its metadata.
 Result<TokenizerFiles> FromGguf(const ConvertSource& source,
                                 const LoadedVocabulary& vocabulary) {
-  const TokenizerModel* const model = vocabulary.sentencepiece();
-  if (model == nullptr) {
-    return Fail(ErrorCode::kUnsupported,
-                StrCat("\"", verify::EscapeForTerminal(vocabulary.path),
-                       "\": its byte-level vocabulary cannot be written as a "
-                       "tokenizer.model"))
-        .Id("E-TOKENIZER")
-        .Hint("convert from the files that this GGUF was made of");
-  }
   TokenizerFiles files;
-  files.files.push_back(
-      {"tokenizer.model", verify::SerializeTokenizerModel(*model)});
+  if (const TokenizerModel* const model = vocabulary.sentencepiece()) {
+    files.files.push_back(
+        {"tokenizer.model", verify::SerializeTokenizerModel(*model)});
+  } else {
+    auto written =
+        FilesOfVocabulary(std::get<TokenVocabulary>(vocabulary.content));
+    if (!written) {
+      return verify::WithContext(
+          std::move(written).error(),
+          StrCat("\"", verify::EscapeForTerminal(vocabulary.path), "\""));
+    }
+    for (VocabularyFile& file : *written) {
+      files.files.push_back({std::move(file.name), std::move(file.content)});
+    }
+  }
   files.notes.push_back(
-      "tokenizer.model was made from the vocabulary of the GGUF file");
-  if (source.checkpoint.gguf()->String("tokenizer.chat_template") != nullptr) {
+      StrCat(files.files.front().name,
+             " was made from the vocabulary of the GGUF file"));
+  const std::string* const chat =
+      source.checkpoint.gguf()->String("tokenizer.chat_template");
+  // Ours says no more than the vocabulary itself.
+  if (chat != nullptr && !ReleaseOfTemplate(*chat).has_value()) {
     files.notes.push_back(
         "the chat template of the GGUF file has no place in the result");
   }

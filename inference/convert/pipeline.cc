@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "inference/convert/source_pages.h"
 #include "inference/convert/tensor_stream.h"
 #include "verify/base/thread_pool.h"
 #include "verify/container/xxh64.h"
@@ -35,9 +34,9 @@ constexpr size_t kReadAhead = 24;
 
 class Pipeline {
  public:
-  Pipeline(const ConvertPlan& plan, std::span<const size_t> todo,
-           size_t num_threads)
-      : plan_(plan), todo_(todo) {
+  Pipeline(const ConvertPlan& plan, const SourceReader& reader,
+           std::span<const size_t> todo, size_t num_threads)
+      : plan_(plan), reader_(reader), todo_(todo) {
     uint64_t unit_bytes = 1;
     for (const size_t i : todo) {
       unit_bytes = std::max(unit_bytes, plan.units[i].bytes);
@@ -99,6 +98,7 @@ class Pipeline {
   };
 
   void Work() {
+    HeldRows held;
     while (true) {
       size_t k = 0;
       {
@@ -111,7 +111,7 @@ class Pipeline {
         k = taken_++;
       }
       Slot& slot = slots_[k % slots_.size()];
-      const auto result = Compute(k, slot);
+      const auto result = Compute(k, slot, held);
       if (!result) slot.error = result.error();
       {
         const std::lock_guard lock(mu_);
@@ -123,27 +123,24 @@ class Pipeline {
     }
   }
 
-  Result<void> Compute(size_t k, Slot& slot) {
+  Result<void> Compute(size_t k, Slot& slot, HeldRows& held) {
     AskAhead(k);
     const Unit& unit = plan_.units[todo_[k]];
     slot.bytes.assign(static_cast<size_t>(unit.bytes), std::byte{});
     for (const UnitRows& rows : unit.rows) {
       const PlannedTensor& tensor = plan_.tensors[rows.tensor];
       const StoredMatrix& source = tensor.sources[rows.source];
-      const std::vector<ByteSpan> read =
-          BytesOfRows(source, tensor.form, rows.first, rows.count);
-      for (const ByteSpan span : read) RETURN_IF_ERROR(pages_.Load(span));
-      const uint64_t row_bytes =
-          *verify::DTypeBytes(tensor.form.dtype, source.cols);
+      RowForm form = tensor.form;
+      if (!tensor.importance.empty()) {
+        form.importance = tensor.importance[rows.source];
+      }
+      RETURN_IF_ERROR(held.Load(reader_, source, form, rows.first, rows.count));
+      const uint64_t row_bytes = *verify::DTypeBytes(form.dtype, source.cols);
       RETURN_IF_ERROR(ConvertRows(
-          source, tensor.form, rows.first, rows.count,
+          held, source, form, rows.first, rows.count,
           std::span(slot.bytes)
               .subspan(static_cast<size_t>(rows.at),
                        static_cast<size_t>(rows.count * row_bytes))));
-      // A source whose rows lie apart is read whole for each unit.
-      const bool is_last = rows.first + rows.count == source.rows;
-      if (source.col_stride != 1 && !is_last) continue;
-      for (const ByteSpan span : read) pages_.Drop(span);
     }
     slot.sum = verify::Xxh64(slot.bytes);
     return {};
@@ -158,7 +155,7 @@ class Pipeline {
         if (source.col_stride != 1 && rows.first != 0) continue;
         for (const ByteSpan span :
              BytesOfRows(source, tensor.form, rows.first, rows.count)) {
-          pages_.WillNeed(span);
+          reader_.WillNeed(span);
         }
       }
     };
@@ -169,8 +166,8 @@ class Pipeline {
   }
 
   const ConvertPlan& plan_;
+  const SourceReader& reader_;
   const std::span<const size_t> todo_;
-  const SourcePages pages_;
   std::vector<Slot> slots_;
   std::mutex mu_;
   std::condition_variable free_;
@@ -183,11 +180,11 @@ class Pipeline {
 
 }  // namespace
 
-Result<void> RunUnits(const ConvertPlan& plan, std::span<const size_t> todo,
-                      size_t num_threads, const verify::CancelToken& cancel,
-                      const UnitSink& sink) {
+Result<void> RunUnits(const ConvertPlan& plan, const SourceReader& reader,
+                      std::span<const size_t> todo, size_t num_threads,
+                      const verify::CancelToken& cancel, const UnitSink& sink) {
   if (todo.empty()) return {};
-  Pipeline pipeline(plan, todo, num_threads);
+  Pipeline pipeline(plan, reader, todo, num_threads);
   for (size_t i = 0; i < todo.size(); ++i) {
     if (cancel.cancelled()) {
       return Fail(ErrorCode::kCancelled, "the conversion was cancelled");

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "inference/convert/convert_plan.h"
+#include "inference/convert/source_reader.h"
 #include "verify/base/bytes.h"
 #include "verify/base/progress.h"
 #include "verify/base/result.h"
@@ -23,12 +24,14 @@ using UnitSink = std::function<verify::Result<void>(
 
 // Computes plan.units[i] for each i of `todo`, which ascends. A unit is the
 // work of one thread, so that small tensors and the ends of large ones keep
-// nobody waiting. At most a few units for each thread are in memory. The
-// sources are read once, ahead of their use, and given back behind it.
+// nobody waiting. At most a few units for each thread are in memory, and what
+// the one at hand is made of: sources are read once, ahead of their use, and
+// never through their maps.
 // num_threads 0: as many as the process may run on.
-// Errors: of the first unit that does not convert; kMismatch (E-CHANGED: a
-// source became shorter), kCancelled, those of `sink`.
+// Errors: of the first unit that does not convert or cannot be read
+// (SourceReader::Read), kCancelled, those of `sink`.
 verify::Result<void> RunUnits(const ConvertPlan& plan,
+                              const SourceReader& reader,
                               std::span<const size_t> todo, size_t num_threads,
                               const verify::CancelToken& cancel,
                               const UnitSink& sink);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -73,34 +74,36 @@ Result<void> CheckVocabulary(const ConvertSource& source,
   return {};
 }
 
-// Says once for each type which tensors could not have it.
-class FallbackNotes {
+// Which tensors could not have the type that was asked for, once for each type
+// and length of rows.
+class Fallbacks {
  public:
   void Look(const TensorSpec& spec, DType wanted, DType chosen) {
     if (wanted == chosen) return;
-    Group& group = groups_[{wanted, chosen}];
-    if (group.count++ == 0)
-      group.first = spec.name, group.row = spec.shape.back();
+    FallbackForecast& found = found_[{wanted, chosen, spec.shape.back()}];
+    if (found.num_tensors++ > 0) return;
+    found.wanted = wanted;
+    found.written = chosen;
+    found.row_elements = spec.shape.back();
+    found.first_tensor = spec.name;
   }
 
-  void AddTo(std::vector<std::string>& notes) const {
-    for (const auto& [types, group] : groups_) {
-      notes.push_back(StrCat(
-          "rows of ", group.row, " (\"", group.first, "\"",
-          group.count == 1 ? "" : StrCat(" and ", group.count - 1, " more"),
-          ") are no whole number of ", verify::DTypeName(types.first),
-          " blocks of ", verify::BlockElements(types.first), "; written as ",
-          verify::DTypeName(types.second)));
+  void AddTo(ConvertPlan& plan) const {
+    for (const auto& [key, found] : found_) {
+      plan.fallbacks.push_back(found);
+      plan.notes.push_back(StrCat(
+          "rows of ", found.row_elements, " (\"", found.first_tensor, "\"",
+          found.num_tensors == 1
+              ? ""
+              : StrCat(" and ", found.num_tensors - 1, " more"),
+          ") are no whole number of ", verify::DTypeName(found.wanted),
+          " blocks of ", verify::BlockElements(found.wanted), "; written as ",
+          verify::DTypeName(found.written)));
     }
   }
 
  private:
-  struct Group {
-    std::string first;
-    uint64_t row = 0;
-    size_t count = 0;
-  };
-  std::map<std::pair<DType, DType>, Group> groups_;
+  std::map<std::tuple<DType, DType, uint64_t>, FallbackForecast> found_;
 };
 
 // The metadata of the file that stands first.
@@ -124,8 +127,12 @@ Result<GgufHeader> ModelHeader(const ConvertSource& source,
   GgufHeader header;
   AddModelMetadata(header, source.config, name,
                    GgufFileType({options.to, options.mix}));
+  if (source.importance.has_value()) {
+    AddImportanceMetadata(header, *source.importance);
+  }
   RETURN_IF_ERROR(
       AddTokenizerMetadata(header, vocabulary, source.config.vocab_size));
+  AddTemplateMetadata(header, vocabulary);
   return header;
 }
 
@@ -205,7 +212,7 @@ Result<ConvertPlan> PlanGguf(const ConvertSource& source,
   ConvertPlan plan;
   ASSIGN_OR_RETURN(const GgufHeader model, ModelHeader(source, options, plan));
   const WeightType type{options.to, options.mix};
-  FallbackNotes fallbacks;
+  Fallbacks fallbacks;
   const bool half = verify::DescriptionOf(source.config.family).gguf_rope ==
                     verify::RopeStyle::kHalf;
   for (const TensorSpec& spec :
@@ -217,7 +224,7 @@ Result<ConvertPlan> PlanGguf(const ConvertSource& source,
     ASSIGN_OR_RETURN(PlannedTensor tensor, PlanTensor(source, spec, form));
     plan.tensors.push_back(std::move(tensor));
   }
-  fallbacks.AddTo(plan.notes);
+  fallbacks.AddTo(plan);
 
   std::vector<size_t> counts = {plan.tensors.size()};
   if (options.split_bytes > 0) {

@@ -68,11 +68,23 @@ class RowOrder {
   bool to_half_ = false;
 };
 
+// Where rows of a matrix are: the matrix itself, or some of its rows.
+// `whole` has the factors of all rows.
+struct RowPlace {
+  const StoredMatrix& matrix;
+  const StoredMatrix& whole;
+  uint64_t first_row = 0;
+};
+
 // Reads rows of one matrix; one for each thread.
 class RowReader {
  public:
-  RowReader(const StoredMatrix& source, const RowForm& form)
-      : source_(source), order_(source, form), view_(source.View()) {
+  RowReader(const StoredMatrix& source, const RowForm& form,
+            const RowPlace& place)
+      : order_(source, form),
+        view_(place.matrix.View()),
+        num_rows_(place.matrix.rows),
+        first_row_(place.first_row) {
     row_bytes_ =
         static_cast<size_t>(*verify::DTypeBytes(view_.dtype, source.cols));
   }
@@ -82,13 +94,13 @@ class RowReader {
   // The bytes of a row of the result: a view of the map, or of what was
   // gathered, valid until the next call. Rows are asked for in order.
   ByteSpan Row(uint64_t row) {
-    const uint64_t from = order_.SourceRow(row);
+    const uint64_t from = order_.SourceRow(row) - first_row_;
     if (view_.has_rows()) {
       return {view_.data + from * view_.row_bytes, row_bytes_};
     }
     if (from < first_ || from >= first_ + count_) {
       first_ = from;
-      count_ = std::min(kGatherRows, source_.rows - from);
+      count_ = std::min(kGatherRows, num_rows_ - from);
       gathered_.resize(static_cast<size_t>(count_) * row_bytes_);
       GatherRows(view_, static_cast<size_t>(first_),
                  static_cast<size_t>(count_), gathered_.data());
@@ -97,9 +109,10 @@ class RowReader {
   }
 
  private:
-  const StoredMatrix& source_;
   RowOrder order_;
   TensorView view_;
+  uint64_t num_rows_;
+  uint64_t first_row_;
   size_t row_bytes_ = 0;
   std::vector<std::byte> gathered_;
   uint64_t first_ = 0;  // of the rows gathered
@@ -142,7 +155,53 @@ bool WriteRow(DType from, ByteSpan bytes, const RowForm& form,
     return true;
   }
   if (keep && !AllFinite(values)) return EncodeKeeping(form.dtype, values, out);
-  return EncodeRow(form.dtype, values, out);
+  return EncodeRow(form.dtype, values, out, form.importance);
+}
+
+// Rows [first, first + count) of the result, as rows of the source: all of a
+// group that changes places.
+struct SourceRows {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+};
+
+SourceRows GroupsOf(const StoredMatrix& source, const RowForm& form,
+                    uint64_t first, uint64_t count) {
+  const uint64_t group = RowOrder(source, form).group();
+  return {first / group * group,
+          std::min(source.rows, (first + count + group - 1) / group * group)};
+}
+
+Result<void> ConvertFrom(const RowPlace& place, const StoredMatrix& source,
+                         const RowForm& form, uint64_t first, uint64_t count,
+                         std::span<std::byte> out) {
+  CHECK(first <= source.rows && count <= source.rows - first);
+  const DType from = source.tensor->dtype;
+  const size_t row_bytes =
+      static_cast<size_t>(*verify::DTypeBytes(form.dtype, source.cols));
+  CHECK(out.size() == count * row_bytes);
+  CHECK(form.importance.empty() || form.importance.size() == source.cols);
+  RowReader reader(source, form, place);
+  std::vector<float> values(static_cast<size_t>(source.cols));
+  for (uint64_t i = 0; i < count; ++i) {
+    const ByteSpan bytes = reader.Row(first + i);
+    DecodeRow(from, bytes, values);
+    ScaleRow(place.whole, reader.SourceRow(first + i), values);
+    if (WriteRow(from, bytes, form, values,
+                 out.subspan(static_cast<size_t>(i) * row_bytes, row_bytes))) {
+      continue;
+    }
+    return Fail(ErrorCode::kCorrupt,
+                StrCat("tensor \"", EscapeForTerminal(source.tensor->name),
+                       "\", row ", first + i,
+                       ": a value that is not finite or does not fit ",
+                       verify::DTypeName(form.dtype)))
+        .Id("E-NOT-FINITE")
+        .Hint(IsPlainFloat(form.dtype)
+                  ? "--allow-nonfinite keeps NaN and infinity as they are"
+                  : "packed types cannot hold NaN or infinity");
+  }
+  return {};
 }
 
 }  // namespace
@@ -166,31 +225,85 @@ Result<uint64_t> ConvertedRowBytes(const StoredMatrix& source, DType to) {
 Result<void> ConvertRows(const StoredMatrix& source, const RowForm& form,
                          uint64_t first, uint64_t count,
                          std::span<std::byte> out) {
-  CHECK(first <= source.rows && count <= source.rows - first);
-  const DType from = source.tensor->dtype;
-  const size_t row_bytes =
-      static_cast<size_t>(*verify::DTypeBytes(form.dtype, source.cols));
-  CHECK(out.size() == count * row_bytes);
-  RowReader reader(source, form);
-  std::vector<float> values(static_cast<size_t>(source.cols));
-  for (uint64_t i = 0; i < count; ++i) {
-    const ByteSpan bytes = reader.Row(first + i);
-    DecodeRow(from, bytes, values);
-    ScaleRow(source, reader.SourceRow(first + i), values);
-    if (WriteRow(from, bytes, form, values,
-                 out.subspan(static_cast<size_t>(i) * row_bytes, row_bytes))) {
-      continue;
-    }
-    return Fail(ErrorCode::kCorrupt,
-                StrCat("tensor \"", EscapeForTerminal(source.tensor->name),
-                       "\", row ", first + i,
-                       ": a value that is not finite or does not fit ",
-                       verify::DTypeName(form.dtype)))
-        .Id("E-NOT-FINITE")
-        .Hint(IsPlainFloat(form.dtype)
-                  ? "--allow-nonfinite keeps NaN and infinity as they are"
-                  : "packed types cannot hold NaN or infinity");
+  return ConvertFrom({source, source, 0}, source, form, first, count, out);
+}
+
+Result<void> ConvertRows(const HeldRows& held, const StoredMatrix& source,
+                         const RowForm& form, uint64_t first, uint64_t count,
+                         std::span<std::byte> out) {
+  return ConvertFrom({held.matrix(), held.whole(), held.first_row()}, source,
+                     form, first, count, out);
+}
+
+Result<void> HeldRows::Load(const SourceReader& reader,
+                            const StoredMatrix& source, const RowForm& form,
+                            uint64_t first, uint64_t count) {
+  const auto [begin, end] = GroupsOf(source, form, first, count);
+  matrix_ = source;
+  matrix_.rows = end - begin;
+  first_row_ = begin;
+  if (source.scales.tensor != nullptr) {
+    scales_.resize(source.scales.bytes.size());
+    RETURN_IF_ERROR(reader.Read(source.scales.bytes, scales_));
   }
+  whole_ = source;
+  whole_.scales.bytes = scales_;
+  // Rows that lie closer than their elements: those of a transposed matrix.
+  if (source.slices.empty() && source.row_stride < source.col_stride) {
+    return LoadAcross(reader, source);
+  }
+  std::vector<ByteSpan> spans = BytesOfRows(source, form, first, count);
+  if (source.slices.empty() && source.col_stride != 1) {
+    const uint64_t item = verify::BlockBytes(source.tensor->dtype);
+    const uint64_t last =
+        (end - 1) * source.row_stride + (source.cols - 1) * source.col_stride;
+    const uint64_t from = begin * source.row_stride;
+    spans = {
+        source.bytes.subspan(static_cast<size_t>(from * item),
+                             static_cast<size_t>((last + 1 - from) * item))};
+  }
+  return LoadSlices(reader, source, spans);
+}
+
+// A panel: of each column what these rows have of it, side by side.
+Result<void> HeldRows::LoadAcross(const SourceReader& reader,
+                                  const StoredMatrix& source) {
+  const uint64_t item = verify::BlockBytes(source.tensor->dtype);
+  const uint64_t of_column = (matrix_.rows - 1) * source.row_stride + 1;
+  const auto column_bytes = static_cast<size_t>(of_column * item);
+  bytes_.resize(static_cast<size_t>(source.cols) * column_bytes);
+  for (uint64_t c = 0; c < source.cols; ++c) {
+    const uint64_t at = first_row_ * source.row_stride + c * source.col_stride;
+    RETURN_IF_ERROR(reader.Read(
+        source.bytes.subspan(static_cast<size_t>(at * item), column_bytes),
+        std::span(bytes_).subspan(static_cast<size_t>(c) * column_bytes,
+                                  column_bytes)));
+  }
+  matrix_.col_stride = of_column;
+  matrix_.bytes = bytes_;
+  return {};
+}
+
+// Slices by rows become one again, since their rows follow each other; those by
+// columns stay side by side.
+Result<void> HeldRows::LoadSlices(const SourceReader& reader,
+                                  const StoredMatrix& source,
+                                  const std::vector<ByteSpan>& spans) {
+  size_t size = 0;
+  for (const ByteSpan span : spans) size += span.size();
+  bytes_.resize(size);
+  matrix_.bytes = bytes_;
+  matrix_.slices.clear();
+  size_t at = 0;
+  for (const ByteSpan span : spans) {
+    const auto part = std::span(bytes_).subspan(at, span.size());
+    RETURN_IF_ERROR(reader.Read(span, part));
+    if (!source.slices.empty() && source.slices_are_columns) {
+      matrix_.slices.emplace_back(part);
+    }
+    at += span.size();
+  }
+  if (!matrix_.slices.empty()) matrix_.bytes = {};
   return {};
 }
 
@@ -203,10 +316,9 @@ std::vector<ByteSpan> BytesOfRows(const StoredMatrix& source,
                                   uint64_t count) {
   // Columns that lie apart: every row has bytes nearly everywhere.
   if (source.col_stride != 1 || count == 0) return source.Spans();
-  const uint64_t group = RowOrder(source, form).group();
-  const uint64_t begin = first / group * group;
-  const uint64_t end =
-      std::min(source.rows, (first + count + group - 1) / group * group);
+  const SourceRows rows = GroupsOf(source, form, first, count);
+  const uint64_t begin = rows.begin;
+  const uint64_t end = rows.end;
   // Those of rows [begin, end) that `bytes`, which begin with row `at`, hold.
   std::vector<ByteSpan> found;
   const auto add = [&](ByteSpan bytes, uint64_t at, uint64_t row_bytes) {

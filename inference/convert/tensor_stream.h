@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "inference/convert/convert_options.h"
+#include "inference/convert/source_reader.h"
 #include "inference/tensor/stored_matrix.h"
 #include "verify/base/bytes.h"
 #include "verify/base/result.h"
@@ -24,6 +25,9 @@ struct RowForm {
   // i + head_dim / 2 are.
   uint64_t half_rotated_heads = 0;
   NonFinite non_finite = NonFinite::kRefuse;
+  // What errors of each column count in packed types; empty: all alike. Of a
+  // row of the source, or none.
+  std::span<const float> importance = {};
 };
 
 // Bytes of a converted row. kUnsupported (E-DTYPE): an element type that is not
@@ -38,6 +42,48 @@ verify::Result<uint64_t> ConvertedRowBytes(const StoredMatrix& source,
 // Errors: kCorrupt with the id E-NOT-FINITE: a value of the first row named is
 // not finite or does not fit the type.
 verify::Result<void> ConvertRows(const StoredMatrix& source,
+                                 const RowForm& form, uint64_t first,
+                                 uint64_t count, std::span<std::byte> out);
+
+// Rows of a source in memory of its own, which nobody can cut off while they
+// are converted. Used again and again, by one thread. Neither copyable nor
+// movable: the matrix looks at the buffers.
+class HeldRows {
+ public:
+  HeldRows() = default;
+  HeldRows(const HeldRows&) = delete;
+  HeldRows& operator=(const HeldRows&) = delete;
+
+  // Reads what ConvertRows needs for those rows of the result, and scales.
+  // Errors: those of SourceReader::Read.
+  verify::Result<void> Load(const SourceReader& reader,
+                            const StoredMatrix& source, const RowForm& form,
+                            uint64_t first, uint64_t count);
+
+  // The rows from first_row() on, in their stored order; of a matrix that is
+  // not whole only these may be asked for.
+  const StoredMatrix& matrix() const { return matrix_; }
+  uint64_t first_row() const { return first_row_; }
+  // The source with factors of our own, for ScaleRow.
+  const StoredMatrix& whole() const { return whole_; }
+
+ private:
+  verify::Result<void> LoadAcross(const SourceReader& reader,
+                                  const StoredMatrix& source);
+  verify::Result<void> LoadSlices(const SourceReader& reader,
+                                  const StoredMatrix& source,
+                                  const std::vector<verify::ByteSpan>& spans);
+
+  StoredMatrix matrix_;
+  StoredMatrix whole_;
+  uint64_t first_row_ = 0;
+  std::vector<std::byte> bytes_;
+  std::vector<std::byte> scales_;
+};
+
+// As above, of rows that `held` has loaded for the same arguments.
+verify::Result<void> ConvertRows(const HeldRows& held,
+                                 const StoredMatrix& source,
                                  const RowForm& form, uint64_t first,
                                  uint64_t count, std::span<std::byte> out);
 

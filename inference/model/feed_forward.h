@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "inference/model/input_observer.h"
 #include "inference/moe/experts.h"
 #include "inference/ops/kernels.h"
 #include "inference/ops/matmul.h"
@@ -23,9 +24,10 @@ class FeedForward {
               verify::ThreadPool& pool, MatMul& matmul);
 
   // residual[t] += FFN(x[t]); both [num_tokens, dim]. False if there is no
-  // memory.
+  // memory. Whoever watches changes nothing of the result.
   [[nodiscard]] bool Run(const LayerWeights& layer, const float* x,
-                         size_t num_tokens, float* residual);
+                         size_t num_tokens, float* residual,
+                         const InputTap& tap = {});
 
   // Where the tokens of the last Run went.
   const Routing& routing() const { return routing_; }
@@ -33,6 +35,8 @@ class FeedForward {
  private:
   [[nodiscard]] bool Route(const LayerWeights& layer, const float* x,
                            size_t num_tokens);
+  [[nodiscard]] bool ShowInputs(const LayerWeights& layer, const float* x,
+                                size_t num_tokens, const InputTap& tap);
 
   const verify::ModelConfig& config_;
   MatMul& matmul_;

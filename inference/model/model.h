@@ -23,6 +23,7 @@
 
 namespace inference {
 
+class InputObserver;
 struct Kernels;
 
 // How far activations are rounded before they meet weights (ops/matmul.h).
@@ -53,6 +54,9 @@ class ForwardObserver {
   virtual void OnExperts(int64_t layer, std::span<const uint32_t> experts,
                          std::span<const float> weights, size_t num_tokens,
                          size_t k) = 0;
+  // Who is shown the inputs of all products, too (input_observer.h); null:
+  // nobody. Costs a look at this pointer.
+  virtual InputObserver* inputs() { return nullptr; }
 };
 
 // What one more token costs, without the keys and values of those before it.

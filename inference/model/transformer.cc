@@ -4,6 +4,7 @@
 #include <cstring>
 #include <functional>
 
+#include "inference/model/input_observer.h"
 #include "verify/base/check.h"
 
 namespace inference {
@@ -104,8 +105,11 @@ verify::Result<void> Transformer::Run(std::span<const TokenId> tokens,
   if (!RunLayers(n, first, places, observer)) return Stopped();
   Normalise(weights_.output_norm, first, n);
   if (observer != nullptr) {
-    observer->OnLayer(static_cast<int64_t>(config_.num_layers),
-                      normed_.first(n * config_.dim), n);
+    const auto normed = normed_.first(n * config_.dim);
+    observer->OnLayer(static_cast<int64_t>(config_.num_layers), normed, n);
+    if (InputObserver* const inputs = observer->inputs()) {
+      inputs->OnInput({ProductInput::kOutput}, normed, config_.dim, {});
+    }
   }
   return {};
 }
@@ -143,18 +147,21 @@ bool Transformer::RunLayers(size_t num_tokens, size_t first_output,
   }
   const auto hidden = hidden_.first(num_tokens * config_.dim);
   if (observer != nullptr) observer->OnLayer(-1, hidden, num_tokens);
+  InputObserver* const inputs =
+      observer != nullptr ? observer->inputs() : nullptr;
   for (size_t l = 0; l < weights_.layers.size(); ++l) {
     const LayerWeights& layer = weights_.layers[l];
     // Later tokens see keys and values of the last layer, and nothing else.
     const bool is_last = l + 1 == weights_.layers.size();
     const size_t first = is_last ? first_output : 0;
     Normalise(layer.attention_norm, 0, num_tokens);
-    if (!RunAttention(l, first, num_tokens, places)) return false;
+    if (!RunAttention(l, first, num_tokens, places, inputs)) return false;
     Normalise(layer.ffn_norm, first, num_tokens);
     if (first < num_tokens &&
         !feed_forward_.Run(layer, normed_.data() + first * config_.dim,
                            num_tokens - first,
-                           hidden_.data() + first * config_.dim)) {
+                           hidden_.data() + first * config_.dim,
+                           {inputs, static_cast<int64_t>(l)})) {
       return false;
     }
     if (matmul_.cancelled()) return false;
@@ -171,7 +178,8 @@ bool Transformer::RunLayers(size_t num_tokens, size_t first_output,
 
 // Keys and values of all tokens; what comes of them for those from `first` on.
 bool Transformer::RunAttention(size_t l, size_t first, size_t num_tokens,
-                               const TokenPlaces& places) {
+                               const TokenPlaces& places,
+                               InputObserver* inputs) {
   const LayerWeights& layer = weights_.layers[l];
   const size_t q_dim = layer.q.rows;
   const size_t kv_dim = layer.k.rows;
@@ -183,12 +191,20 @@ bool Transformer::RunAttention(size_t l, size_t first, size_t num_tokens,
       {&layer.v, normed_.data(), num_tokens, v_.data(), kv_dim},
       {&layer.q, normed_.data() + first * config_.dim, count, q, q_dim},
   };
+  if (inputs != nullptr) {
+    inputs->OnInput({ProductInput::kAttention, static_cast<int64_t>(l)},
+                    normed_.first(num_tokens * config_.dim), config_.dim, {});
+  }
   if (!matmul_.Run(qkv)) return false;
   RotateAndStore(l, first, num_tokens, places);
   if (count == 0) return true;
   float* const attended = attended_.data() + first * q_dim;
   float* const branch = branch_.data() + first * config_.dim;
   if (!attention_.Run(l, q, first, count, places, attended)) return false;
+  if (inputs != nullptr) {
+    inputs->OnInput({ProductInput::kAttentionOut, static_cast<int64_t>(l)},
+                    {attended, count * q_dim}, q_dim, {});
+  }
   const MatMulJob out = {&layer.out, attended, count, branch, config_.dim};
   if (!matmul_.Run({&out, 1})) return false;
   kernels_.multiply_add(1.0f, branch, count * config_.dim,

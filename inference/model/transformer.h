@@ -64,7 +64,8 @@ class Transformer {
   void RotateAndStore(size_t layer, size_t first, size_t num_tokens,
                       const TokenPlaces& places);
   [[nodiscard]] bool RunAttention(size_t layer, size_t first, size_t num_tokens,
-                                  const TokenPlaces& places);
+                                  const TokenPlaces& places,
+                                  InputObserver* inputs);
   [[nodiscard]] bool RunLayers(size_t num_tokens, size_t first_output,
                                const TokenPlaces& places,
                                ForwardObserver* observer);

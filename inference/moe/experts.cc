@@ -22,15 +22,49 @@ bool Experts::Run(std::span<const FfnWeights> experts, const Routing& routing,
   // for a single token, one or a few for a long prompt.
   const size_t max_pairs = std::max(num_tokens, routing.k);
   for (size_t first = 0; first < experts.size();) {
-    size_t end = first + 1;
-    while (end < experts.size() &&
-           starts_[end + 1] - starts_[first] <= max_pairs) {
-      ++end;
-    }
+    const size_t end = GroupEnd(first, experts.size(), max_pairs);
     if (!RunGroup(experts, first, end, x, residual)) return false;
     first = end;
   }
   return true;
+}
+
+bool Experts::Show(std::span<const FfnWeights> experts, const Routing& routing,
+                   const float* x, size_t num_tokens, const InputTap& tap) {
+  GroupByExpert(experts.size(), routing, num_tokens);
+  const size_t dim = experts[0].gate.cols;
+  const size_t ff_dim = experts[0].gate.rows;
+  std::vector<float> weights;
+  for (const Pair& pair : pairs_) weights.push_back(pair.weight);
+  const size_t max_pairs = std::max(num_tokens, routing.k);
+  for (size_t first = 0; first < experts.size();) {
+    const size_t end = GroupEnd(first, experts.size(), max_pairs);
+    if (!RunGates(experts, first, end, x)) return false;
+    for (size_t e = first; e < end; ++e) {
+      const size_t count = starts_[e + 1] - starts_[e];
+      if (count == 0) continue;
+      const size_t at = starts_[e] - starts_[first];
+      const auto of_rows = std::span(weights).subspan(starts_[e], count);
+      const auto expert = static_cast<int64_t>(e);
+      tap.observer->OnInput({ProductInput::kFeedForward, tap.layer, expert},
+                            {gathered_.data() + at * dim, count * dim}, dim,
+                            of_rows);
+      tap.observer->OnInput({ProductInput::kDown, tap.layer, expert},
+                            {gate_.data() + at * ff_dim, count * ff_dim},
+                            ff_dim, of_rows);
+    }
+    first = end;
+  }
+  return true;
+}
+
+size_t Experts::GroupEnd(size_t first, size_t num_experts,
+                         size_t max_pairs) const {
+  size_t end = first + 1;
+  while (end < num_experts && starts_[end + 1] - starts_[first] <= max_pairs) {
+    ++end;
+  }
+  return end;
 }
 
 void Experts::GroupByExpert(size_t num_experts, const Routing& routing,
@@ -48,14 +82,14 @@ void Experts::GroupByExpert(size_t num_experts, const Routing& routing,
   }
 }
 
-bool Experts::RunGroup(std::span<const FfnWeights> experts, size_t first_expert,
-                       size_t end_expert, const float* x, float* residual) {
+bool Experts::RunGates(std::span<const FfnWeights> experts, size_t first_expert,
+                       size_t end_expert, const float* x) {
   const size_t first_pair = starts_[first_expert];
   const size_t num_pairs = starts_[end_expert] - first_pair;
   if (num_pairs == 0) return true;
   const size_t dim = experts[0].gate.cols;
   const size_t ff_dim = experts[0].gate.rows;
-  if (!gathered_.Reserve(num_pairs * dim) || !out_.Reserve(num_pairs * dim) ||
+  if (!gathered_.Reserve(num_pairs * dim) ||
       !gate_.Reserve(num_pairs * ff_dim) || !up_.Reserve(num_pairs * ff_dim)) {
     return false;
   }
@@ -83,6 +117,21 @@ bool Experts::RunGroup(std::span<const FfnWeights> experts, size_t first_expert,
                            end - begin);
   };
   pool_.ParallelFor(num_pairs * ff_dim, kActivationGrain, std::ref(activate));
+  return true;
+}
+
+bool Experts::RunGroup(std::span<const FfnWeights> experts, size_t first_expert,
+                       size_t end_expert, const float* x, float* residual) {
+  const size_t first_pair = starts_[first_expert];
+  const size_t num_pairs = starts_[end_expert] - first_pair;
+  if (num_pairs == 0) return true;
+  const size_t dim = experts[0].gate.cols;
+  const size_t ff_dim = experts[0].gate.rows;
+  if (!out_.Reserve(num_pairs * dim) ||
+      !RunGates(experts, first_expert, end_expert, x)) {
+    return false;
+  }
+  const std::span<const Pair> pairs(pairs_.data() + first_pair, num_pairs);
 
   jobs_.clear();
   for (size_t e = first_expert; e < end_expert; ++e) {

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "inference/model/input_observer.h"
 #include "inference/model/weights.h"
 #include "inference/ops/kernels.h"
 #include "inference/ops/matmul.h"
@@ -38,6 +39,12 @@ class Experts {
                          const Routing& routing, const float* x,
                          size_t num_tokens, float* residual);
 
+  // Shows what the experts would multiply with, and nothing else comes of it.
+  // routing.weights are those of the rows. False if there is no memory.
+  [[nodiscard]] bool Show(std::span<const FfnWeights> experts,
+                          const Routing& routing, const float* x,
+                          size_t num_tokens, const InputTap& tap);
+
  private:
   struct Pair {
     uint32_t token;
@@ -46,6 +53,12 @@ class Experts {
 
   void GroupByExpert(size_t num_experts, const Routing& routing,
                      size_t num_tokens);
+  // One past the last expert of the group that begins with `first`.
+  size_t GroupEnd(size_t first, size_t num_experts, size_t max_pairs) const;
+  // What the down matrices of these experts are multiplied with, in gate_.
+  [[nodiscard]] bool RunGates(std::span<const FfnWeights> experts,
+                              size_t first_expert, size_t end_expert,
+                              const float* x);
   [[nodiscard]] bool RunGroup(std::span<const FfnWeights> experts,
                               size_t first_expert, size_t end_expert,
                               const float* x, float* residual);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "inference/text/sentencepiece_form.h"
+#include "inference/text/template_text.h"
 #include "verify/base/file.h"
 #include "verify/base/json.h"
 #include "verify/base/text.h"
@@ -134,15 +135,27 @@ Result<LoadedVocabulary> ReadFile(const std::string& folder,
                              Quoted(StrCat(folder, "/", name)));
 }
 
+// What a chat template of ours says of the vocabulary's version; those of
+// others are programs and say nothing.
+std::string StatedRelease(const verify::GgufFile& gguf) {
+  const std::string* const text = gguf.String("tokenizer.chat_template");
+  if (text == nullptr) return {};
+  return std::string(ReleaseOfTemplate(*text).value_or(""));
+}
+
 Result<LoadedVocabulary> ReadGgufVocabulary(const Checkpoint& checkpoint) {
   LoadedVocabulary loaded;
   loaded.path = checkpoint.files().front();
   const verify::GgufFile& gguf = *checkpoint.gguf();
   const std::string* kind = gguf.String("tokenizer.ggml.model");
   if (kind != nullptr && *kind == "gpt2") {
-    ASSIGN_OR_RETURN(loaded.content, verify::TokenVocabularyFromGguf(gguf));
+    ASSIGN_OR_RETURN(TokenVocabulary vocabulary,
+                     verify::TokenVocabularyFromGguf(gguf));
+    vocabulary.version = StatedRelease(gguf);
+    loaded.content = std::move(vocabulary);
   } else {
     ASSIGN_OR_RETURN(loaded.content, verify::TokenizerModelFromGguf(gguf));
+    loaded.release = StatedRelease(gguf);
   }
   return loaded;
 }

@@ -18,7 +18,8 @@ namespace inference {
 
 struct LoadedVocabulary {
   std::string path;     // of the file it is from
-  std::string release;  // "v3" of tokenizer.model.v3, else empty
+  std::string release;  // "v3" of tokenizer.model.v3, or of a chat template
+                        // that Lodestone wrote into a GGUF file; else empty
   std::variant<verify::TokenizerModel, verify::TokenVocabulary> content;
 
   // Null if it is of another kind.

@@ -192,6 +192,24 @@ def changed_source(box, model):
     equal(run.error["code"], "E-CHANGED", "error code")
     equal(left(), [], "what is left")
 
+    # Cut off under the eyes of the reader, and put back.
+    size, head = os.path.getsize(weights), 64 << 20
+    with open(weights, "rb") as file:
+        file.seek(head)
+        tail = file.read()
+    process = box.start(*arguments(model, output))
+    process.wait_event("plan")
+    stopped(process)
+    os.truncate(weights, head)
+    process.send(signal.SIGCONT)
+    run = process.end(6)
+    equal(run.error["code"], "E-CHANGED", "error code")
+    contains(run.error["message"], "consolidated.safetensors", "the error")
+    equal(left(), [], "what is left")
+    with open(weights, "ab") as file:
+        file.write(tail)
+    equal(os.path.getsize(weights), size, "size")
+
     process = box.start(*arguments(model, output))
     process.wait_event("progress")
     stopped(process)

@@ -163,6 +163,7 @@ std::string HuggingFaceJson(const ModelConfig& config) {
     json["num_local_experts"] = config.num_experts;
     json["num_experts_per_tok"] = config.num_experts_per_token;
   }
+  if (config.sliding_window) json["sliding_window"] = *config.sliding_window;
   return json.dump();
 }
 

@@ -95,6 +95,13 @@ std::string_view SplitPatternName(SplitPattern pattern) {
   return "unknown";
 }
 
+std::string_view SplitPatternText(SplitPattern pattern) {
+  for (const KnownPattern& known : kKnown) {
+    if (known.pattern == pattern) return known.text;
+  }
+  return {};
+}
+
 Result<SplitPattern> RecognisePattern(std::string_view pattern) {
   for (const KnownPattern& known : kKnown) {
     if (known.text == pattern) return known.pattern;

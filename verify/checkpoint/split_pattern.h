@@ -13,4 +13,7 @@ namespace verify {
 // repetition, which takes for ever on some texts), kUnsupported (not known).
 Result<SplitPattern> RecognisePattern(std::string_view pattern);
 
+// The pattern as its publishers write it; empty for kNone.
+std::string_view SplitPatternText(SplitPattern pattern);
+
 }  // namespace verify

@@ -354,6 +354,53 @@ TEST(ConvertTest, RefusesNumbersThatAreNotFiniteAndLeavesNothing) {
   }
 }
 
+// Cuts the source off at a given call.
+class CuttingSink final : public verify::ProgressSink {
+ public:
+  CuttingSink(std::string path, int at) : path_(std::move(path)), at_(at) {}
+
+  void OnProgress(std::string_view, uint64_t, uint64_t) override {
+    if (++calls_ != at_) return;
+    EXPECT_EQ(::truncate(path_.c_str(), 4096), 0);
+  }
+
+ private:
+  const std::string path_;
+  const int at_;
+  int calls_ = 0;
+};
+
+// Whatever was mapped: an error that names the file, and no signal.
+TEST(ConvertTest, RefusesASourceThatIsCutOffMeanwhile) {
+  ModelConfig config = tests::TinyConfig();
+  config.vocab_size = 2000;  // more than a few pages to each tensor
+  config.ff_dim = 512;
+  for (const int at : {1, 2, 10}) {
+    for (const ResultForm form :
+         {ResultForm::kGguf, ResultForm::kHuggingFace}) {
+      const TempDir dir;
+      const std::string input =
+          WriteMistral(dir, "in", config, tests::TinyTensors(config));
+      CuttingSink sink(input + "/consolidated.safetensors", at);
+      const auto outcome = Convert({.input = input,
+                                    .output = dir.File("out"),
+                                    .form = form,
+                                    .num_threads = 2,
+                                    .unit_bytes = 2000},
+                                   verify::CancelToken(), &sink);
+      ASSERT_FALSE(outcome);
+      EXPECT_EQ(outcome.error().code, ErrorCode::kMismatch);
+      EXPECT_EQ(outcome.error().id, "E-CHANGED");
+      EXPECT_NE(outcome.error().message.find("consolidated.safetensors"),
+                std::string::npos)
+          << outcome.error().message;
+      EXPECT_EQ(NumFiles(dir.path()), 0u);
+      EXPECT_FALSE(fs::exists(dir.File("out")));
+      EXPECT_FALSE(fs::exists(dir.File("out.partial")));
+    }
+  }
+}
+
 TEST(ConvertTest, RefusesCheckpointsThatAreNotWhole) {
   const TempDir dir;
   const ModelConfig config = tests::TinyConfig();

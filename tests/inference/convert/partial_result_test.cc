@@ -10,7 +10,9 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "inference/convert/importance_file.h"
 #include "tests/inference/convert/convert_fixture.h"
 #include "verify/base/text.h"
 
@@ -132,6 +134,40 @@ TEST_F(PartialResultTest, LeavesNothingIfNothingWasWritten) {
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, ErrorCode::kCancelled);
   EXPECT_TRUE(fs::is_empty(dir_.File("out")));
+}
+
+// What weighs errors decides the bytes.
+TEST_F(PartialResultTest, GoesOnWithTheSameImportanceAlone) {
+  ImportanceMatrix matrix;
+  matrix.dataset = "a";
+  ImportanceEntry& entry = matrix.entries["blk.1.ffn_up_exps.weight"];
+  entry = {.cols = 64, .sums = std::vector<float>(192, 1), .counts = {9, 9, 9}};
+  const auto save = [&](const char* name) {
+    return dir_.Write(name, SerializeImportance(matrix));
+  };
+  const std::string first = save("first.gguf");
+  entry.sums[5] = 40;
+  const std::string second = save("second.gguf");
+  auto options = Options();
+  options.to = DType::kQ4_0;
+  options.importance.from = ImportanceChoice::From::kFile;
+  options.importance.file = first;
+  Interrupt(options, 10);
+  EXPECT_GT(Resume(options), 0u);
+  const std::string with_first = ReadFile(output_);
+  fs::remove(output_);
+
+  Interrupt(options, 10);
+  options.importance.file = second;
+  std::optional<ConvertForecast> forecast;
+  options.on_forecast = [&](const ConvertForecast& f) { forecast = f; };
+  EXPECT_EQ(Resume(options), 0u);
+  ASSERT_TRUE(forecast.has_value());
+  EXPECT_NE(forecast->notes.back().find("started anew"), std::string::npos);
+  ASSERT_TRUE(forecast->importance.has_value());
+  EXPECT_EQ(forecast->importance->num_tensors, 1u);
+  EXPECT_EQ(forecast->importance->dataset, "a");
+  EXPECT_FALSE(ReadFile(output_) == with_first);
 }
 
 TEST_F(PartialResultTest, StartsAnewForOtherOptions) {

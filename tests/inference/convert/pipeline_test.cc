@@ -43,7 +43,7 @@ class PipelineTest : public testing::Test {
   }
 
   Result<void> Run(size_t num_threads, const UnitSink& sink) {
-    return RunUnits(plan_, all_, num_threads, cancel_, sink);
+    return RunUnits(plan_, SourceReader(), all_, num_threads, cancel_, sink);
   }
 
   verify::TensorInfo info_;
@@ -75,14 +75,14 @@ TEST_F(PipelineTest, HandsOnUnitsInOrderOnTheCallersThread) {
 TEST_F(PipelineTest, ComputesOnlyWhatIsToBeDone) {
   const std::vector<size_t> todo = {1, 5, 66};
   std::vector<size_t> order;
-  ASSERT_TRUE(RunUnits(plan_, todo, 2, cancel_,
+  ASSERT_TRUE(RunUnits(plan_, SourceReader(), todo, 2, cancel_,
                        [&](size_t unit, ByteSpan bytes, uint64_t) {
                          order.push_back(unit);
                          EXPECT_EQ(bytes.size(), plan_.units[unit].bytes);
                          return Result<void>();
                        }));
   EXPECT_EQ(order, todo);
-  EXPECT_TRUE(RunUnits(plan_, {}, 2, cancel_,
+  EXPECT_TRUE(RunUnits(plan_, SourceReader(), {}, 2, cancel_,
                        [](size_t, ByteSpan, uint64_t) -> Result<void> {
                          return verify::Fail(ErrorCode::kInternal, "called");
                        }));

@@ -14,6 +14,7 @@
 #include "inference/convert/gguf_writer.h"
 #include "inference/text/byte_letters.h"
 #include "inference/text/tokenizer.h"
+#include "inference/text/vocabulary_files.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/test_random.h"
 #include "verify/base/base64.h"
@@ -88,6 +89,31 @@ void ExpectSame(const TokenVocabulary& vocabulary) {
     ASSERT_EQ(after.Encode(text), ids) << verify::EscapeForTerminal(text);
     ASSERT_EQ(after.EncodeMarked(text + "<s>" + text),
               before.EncodeMarked(text + "<s>" + text));
+    ASSERT_EQ(after.Decode(ids), before.Decode(ids));
+  }
+}
+
+// The files that stand for the metadata, as a vocabulary again.
+void ExpectSameInFiles(const TokenVocabulary& vocabulary,
+                       std::string_view name) {
+  const auto read = Reread(vocabulary, vocabulary.max_id() + 1);
+  ASSERT_TRUE(read) << read.error().ToString();
+  const auto files = FilesOfVocabulary(*read);
+  ASSERT_TRUE(files) << files.error().ToString();
+  ASSERT_EQ(files->front().name, name);
+  const std::string& text = files->front().content;
+  const auto again = name == "tekken.json" ? verify::ReadTekkenJson(text)
+                                           : verify::ReadTokenizerJson(text);
+  ASSERT_TRUE(again) << again.error().ToString();
+  const Tokenizer before = Make(vocabulary);
+  const Tokenizer after = Make(*again);
+  EXPECT_EQ(after.vocab_size(), before.vocab_size());
+  tests::TestRandom random(23);
+  for (size_t i = 0; i < 4000; ++i) {
+    const std::string random_text = RandomText(random, 1 + i % 40);
+    const auto ids = before.Encode(random_text);
+    ASSERT_EQ(after.Encode(random_text), ids)
+        << verify::EscapeForTerminal(random_text);
     ASSERT_EQ(after.Decode(ids), before.Decode(ids));
   }
 }
@@ -235,6 +261,46 @@ TEST(GgufVocabularyTest, TokenizerJsonOfBytesReadsBackTheSame) {
   ExpectSame(vocabulary);
   EXPECT_TRUE(Reread(vocabulary)->rules.nfc);
   EXPECT_FALSE(Reread(Read(llama))->rules.nfc);
+}
+
+TEST(GgufVocabularyTest, FilesAreMadeOfTheMetadata) {
+  ExpectSameInFiles(Tekken(Joined(150)), "tekken.json");
+  ExpectSameInFiles(Read(ByteLevel(Joined(150), "")), "tokenizer.json");
+  Json prefixed = ByteLevel(Joined(150), "");
+  prefixed["pre_tokenizer"]["add_prefix_space"] = true;
+  ExpectSameInFiles(Read(prefixed), "tokenizer.json");
+  Json llama = ByteLevel(Joined(150), kLlama3);
+  llama["model"]["ignore_merges"] = true;
+  ExpectSameInFiles(Read(llama), "tokenizer.json");
+}
+
+// What tokenizer.json does not say stands in the file beside it.
+TEST(GgufVocabularyTest, FilesNameTheEnds) {
+  auto vocabulary = Read(ByteLevel({"ab"}, ""));
+  vocabulary.begin_id = vocabulary.end_id = vocabulary.tokens[257].id;
+  vocabulary.adds_begin = true;
+  const auto files = FilesOfVocabulary(vocabulary);
+  ASSERT_TRUE(files) << files.error().ToString();
+  ASSERT_EQ(files->size(), 2u);
+  EXPECT_EQ(files->at(1).name, "tokenizer_config.json");
+  const Json config = Json::parse(files->at(1).content);
+  EXPECT_EQ(config["bos_token"], "<s>");
+  EXPECT_EQ(config["eos_token"], "<s>");
+  EXPECT_EQ(config["add_bos_token"], true);
+  const auto read = verify::ReadTokenizerJson(files->front().content);
+  ASSERT_TRUE(read);
+  EXPECT_TRUE(read->adds_begin);
+  EXPECT_EQ(read->begin_id, vocabulary.begin_id);
+
+  TokenVocabulary uncut = vocabulary;
+  uncut.pattern = verify::SplitPattern::kNone;
+  ExpectError(FilesOfVocabulary(uncut), ErrorCode::kUnsupported, "cuts texts",
+              "E-TOKENIZER");
+  TokenVocabulary mixed = *Reread(Tekken({"ab"}), 277);
+  ASSERT_TRUE(FilesOfVocabulary(mixed));
+  mixed.tokens[100].is_added = true;
+  ExpectError(FilesOfVocabulary(mixed), ErrorCode::kUnsupported, "tekken.json",
+              "E-TOKENIZER");
 }
 
 TEST(GgufVocabularyTest, RefusesWhatGgufCannotSay) {
