@@ -203,10 +203,19 @@ Result<ImportanceMatrix> RunCalibration(const ConvertOptions& options,
                      verify::ReadSmallTextFile(file, kMaxCalibrationBytes));
     text = {own_text, own_name};
   }
-  ASSIGN_OR_RETURN(
-      const auto model,
-      Model::Load(options.input, {.num_threads = options.num_threads}));
-  return Calibrate(*model, text, cancel, progress);
+  auto model = Model::Load(options.input, {.num_threads = options.num_threads});
+  if (!model) {
+    verify::Error error = std::move(model).error();
+    // Such as weights in fp8, which are converted and not computed with.
+    if (error.code == ErrorCode::kUnsupported) {
+      error.hint =
+          "convert it to bf16 first, measure that with --imatrix auto "
+          "--save-imatrix FILE, and give the file here with --imatrix FILE";
+    }
+    return verify::WithContext(std::move(error),
+                               "importance is measured by running the model");
+  }
+  return Calibrate(**model, text, cancel, progress);
 }
 
 Result<std::optional<ImportanceMatrix>> FindImportance(
