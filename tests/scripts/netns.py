@@ -75,6 +75,8 @@ class Host:
         self.here(f"ip address add {address}/16 dev {self.device}")
         run(f"ip link set {name}w up")
         self.here(f"ip link set {self.device} up")
+        # A cable takes a moment: who listens before has no such interface.
+        wait_until(self._is_up, f"{self.device} is up")
         if resolver is not None:
             # A file system of its own only where it asks for names.
             path = harness.write(box.path(name, "resolv.conf"),
@@ -84,6 +86,12 @@ class Host:
 
     def here(self, command):
         run(command, self.wrap)
+
+    def _is_up(self):
+        shown = subprocess.run([*self.wrap, "ip", "-o", "link", "show", "dev",
+                                self.device], stdout=subprocess.PIPE, text=True,
+                               check=True)
+        return "state UP" in shown.stdout
 
     def _sysctl(self, name, value):
         subprocess.run(

@@ -6,6 +6,8 @@
 #include <complex>
 #include <numeric>
 
+#include "tests/support/test_random.h"
+
 namespace tests {
 namespace {
 
@@ -215,6 +217,28 @@ std::vector<std::vector<double>> DoubleForward(
     logits.push_back(Times(output, Norm(row, norm, c.norm_eps)));
   }
   return logits;
+}
+
+double RelativeError(std::span<const float> logits,
+                     const std::vector<double>& expected) {
+  double difference = 0;
+  double norm = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const double d = static_cast<double>(logits[i]) - expected[i];
+    difference += d * d;
+    norm += expected[i] * expected[i];
+  }
+  return std::sqrt(difference / norm);
+}
+
+std::vector<inference::TokenId> RandomIds(size_t count, uint64_t vocab_size,
+                                          uint64_t seed) {
+  TestRandom random(seed);
+  std::vector<inference::TokenId> ids(count);
+  for (inference::TokenId& id : ids) {
+    id = static_cast<inference::TokenId>(random.NextU32() % vocab_size);
+  }
+  return ids;
 }
 
 }  // namespace tests

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,13 +13,14 @@
 #include "inference/ops/kernels.h"
 #include "tests/support/double_forward.h"
 #include "tests/support/temp_dir.h"
-#include "tests/support/test_random.h"
 #include "tests/support/tiny_model.h"
 #include "verify/base/json.h"
 
 namespace inference {
 namespace {
 
+using tests::RandomIds;
+using tests::RelativeError;
 using tests::TinyModel;
 using tests::TinyModelConfig;
 using verify::DType;
@@ -29,30 +29,6 @@ using verify::Family;
 using verify::Json;
 using verify::ModelConfig;
 using verify::NameScheme;
-
-// As in model_test.cc: keys and values are halves, all else is float; rounded
-// activations are off by up to 2^-8 of the largest of 32.
-constexpr double kBound = 2e-3;
-constexpr double kRoundedBound = 5e-2;
-
-std::vector<TokenId> RandomIds(size_t count, uint64_t seed) {
-  tests::TestRandom random(seed);
-  std::vector<TokenId> ids(count);
-  for (TokenId& id : ids) id = static_cast<TokenId>(random.NextU32() % 288);
-  return ids;
-}
-
-double RelativeError(std::span<const float> logits,
-                     const std::vector<double>& expected) {
-  double difference = 0;
-  double norm = 0;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    const double d = static_cast<double>(logits[i]) - expected[i];
-    difference += d * d;
-    norm += expected[i] * expected[i];
-  }
-  return std::sqrt(difference / norm);
-}
 
 // Logits after each of the ids, fed in parts of `part`: [parts][vocab].
 std::vector<std::vector<float>> RunParts(const Model& model,
@@ -75,7 +51,7 @@ void ExpectAgrees(const TinyModel& tiny, const std::string& what) {
   SCOPED_TRACE(what);
   tests::TempDir dir;
   tiny.Write(dir.path());
-  const auto ids = RandomIds(24, 3);
+  const auto ids = RandomIds(24, 288, 3);
   const auto expected = tests::DoubleForward(tiny, ids);
   for (const Kernels* kernels : RunnableKernels()) {
     SCOPED_TRACE(kernels->target);
@@ -100,7 +76,7 @@ void ExpectAgrees(const TinyModel& tiny, const std::string& what) {
       }
       for (size_t t = 0; t < ids.size(); ++t) {
         ASSERT_LE(RelativeError(first[t], expected[t]),
-                  exact ? kBound : kRoundedBound)
+                  exact ? tests::kForwardBound : tests::kRoundedForwardBound)
             << "position " << t << (exact ? ", exact" : ", rounded");
       }
     }
@@ -202,7 +178,7 @@ TEST(FamilyForwardTest, DenseLlamaAgrees) {
   // The same files under the name of the other class give the same bits.
   tests::TempDir dir;
   tiny.Write(dir.path());
-  const auto ids = RandomIds(24, 3);
+  const auto ids = RandomIds(24, 288, 3);
   std::vector<std::vector<float>> logits[2];
   for (int i = 0; i < 2; ++i) {
     if (i == 1) {
@@ -241,7 +217,7 @@ TEST(KeysAndValuesTest, AsBytesAgree) {
     const TinyModel tiny(config, DType::kF32);
     tests::TempDir dir;
     tiny.Write(dir.path());
-    const auto ids = RandomIds(24, 3);
+    const auto ids = RandomIds(24, 288, 3);
     const auto expected = tests::DoubleForward(tiny, ids);
     for (const Kernels* kernels : RunnableKernels()) {
       SCOPED_TRACE(kernels->target);
@@ -269,7 +245,7 @@ TEST(KeysAndValuesTest, SameBitsForAnyThreadsAndSplitOfALongText) {
     if (windowed) config.sliding_window = 300;
     tests::TempDir dir;
     TinyModel(config, DType::kF32).Write(dir.path());
-    const auto ids = RandomIds(790, 3);
+    const auto ids = RandomIds(790, 288, 3);
     for (const KvType kv : {KvType::kF16, KvType::kQ8_0}) {
       std::vector<float> expected;
       for (const Kernels* kernels :

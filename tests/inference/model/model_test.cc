@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -14,34 +13,19 @@
 
 #include "tests/support/double_forward.h"
 #include "tests/support/temp_dir.h"
-#include "tests/support/test_random.h"
 #include "tests/support/tiny_model.h"
 
 namespace inference {
 namespace {
 
-using tests::TinyModelConfig;
+using tests::RandomIds;
+using tests::RelativeError;
 using tests::TinyModel;
+using tests::TinyModelConfig;
 using verify::DType;
 using verify::ErrorCode;
 using verify::NameScheme;
 using verify::TensorRole;
-
-// Keys and values are rounded to halves, 2^-12 each; all else is float. The
-// worst of the models below is at a third of this.
-constexpr double kBound = 2e-3;
-// Activations rounded to bytes or bf16, up to 2^-8 of the largest of 32.
-constexpr double kRoundedBound = 5e-2;
-
-std::vector<TokenId> RandomIds(size_t count, uint64_t vocab_size,
-                               uint64_t seed) {
-  tests::TestRandom random(seed);
-  std::vector<TokenId> ids(count);
-  for (TokenId& id : ids) {
-    id = static_cast<TokenId>(random.NextU32() % vocab_size);
-  }
-  return ids;
-}
 
 std::unique_ptr<Model> Load(const std::string& folder, size_t threads = 2,
                             Activations activations = Activations::kRounded) {
@@ -61,18 +45,6 @@ std::vector<float> Copy(std::span<const float> values) {
   return {values.begin(), values.end()};
 }
 
-double RelativeError(std::span<const float> logits,
-                     const std::vector<double>& expected) {
-  double difference = 0;
-  double norm = 0;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    const double d = static_cast<double>(logits[i]) - expected[i];
-    difference += d * d;
-    norm += expected[i] * expected[i];
-  }
-  return std::sqrt(difference / norm);
-}
-
 // Every position of `ids` agrees, fed in parts of `part`.
 void ExpectAgrees(const TinyModel& tiny, const std::vector<TokenId>& ids,
                   size_t part) {
@@ -90,7 +62,7 @@ void ExpectAgrees(const TinyModel& tiny, const std::vector<TokenId>& ids,
       ASSERT_TRUE(session.Append(std::span(ids).subspan(done, count)));
       ASSERT_LE(
           RelativeError(session.logits(), expected[session.position() - 1]),
-          exact ? kBound : kRoundedBound)
+          exact ? tests::kForwardBound : tests::kRoundedForwardBound)
           << "position " << session.position() - 1;
     }
   }

@@ -130,6 +130,28 @@ TEST_F(SessionFileTest, GoesOnWithTheSameBits) {
   }
 }
 
+TEST_F(SessionFileTest, KeysAsBytesAreSavedAsBytes) {
+  auto config = tests::TinyModelConfig();
+  config.head_dim = 32;
+  ModelOptions options;
+  options.kv = KvType::kQ8_0;
+  const auto bytes = Load(config, 5, options);
+  auto session = Session::Create(*bytes, 400);
+  ASSERT_TRUE(session);
+  ASSERT_TRUE(session->Append(SomeIds(300, 1)));
+  ASSERT_TRUE(SessionFile::Save(*session, path_, ""));
+  auto loaded = SessionFile::Load(*bytes, path_, 400);
+  ASSERT_TRUE(loaded) << loaded.error().ToString();
+  EXPECT_EQ(LogitsAfter(loaded->session, 7), LogitsAfter(*session, 7));
+
+  // The same model that keeps halves.
+  options.kv = KvType::kF16;
+  const auto halves = Load(config, 5, options);
+  ExpectError(SessionFile::Load(*halves, path_, 400), ErrorCode::kMismatch,
+              "keeps keys and values as q8_0, here it is f16",
+              "E-SESSION-ENGINE");
+}
+
 // The last token again: the logits that the file does not hold.
 TEST_F(SessionFileTest, LogitsOfTheLastTokenComeBack) {
   SaveOne();
@@ -213,7 +235,9 @@ TEST_F(SessionFileTest, NumbersThatCannotBeAreRefused) {
   refused(kFirstRowAt, 10, "position 10");
   refused(kFirstRowAt, UINT64_MAX, "position");
   ExpectError(Reload(WithNumber(kActivationsAt, uint32_t{2})),
-              ErrorCode::kCorrupt, "kind 2", "E-SESSION");
+              ErrorCode::kCorrupt, "activations of kind 2", "E-SESSION");
+  ExpectError(Reload(WithNumber(kActivationsAt, uint32_t{2u << 8})),
+              ErrorCode::kCorrupt, "keys and values of kind 2", "E-SESSION");
   ExpectError(Reload(WithNumber(8, uint32_t{2})), ErrorCode::kUnsupported,
               "format 2", "E-SESSION");
   // An id outside of the vocabulary, behind head and note.
