@@ -97,8 +97,8 @@ class Rival:
         return peak_of(self.command(model))
 
     def start(self, model):
-        flags = [f for f in self.flags if f not in ("1", "0")]
-        wanted = ["-fa"] if "-fa" in flags and "1" in self.flags else []
+        # llama-cli takes -fa without a value, and where it is on alone.
+        wanted = ["-fa"] if "1" in self.flags else []
         _, seconds = run([self.cli, "-m", model, "-p", "Hello", "-n", "1", "-t",
                           str(self.options.threads), *wanted])
         return seconds

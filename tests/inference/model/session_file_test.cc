@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "inference/model/model_identity.h"
+#include "tests/support/double_forward.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_dir.h"
-#include "tests/support/test_random.h"
 #include "tests/support/tiny_model.h"
 #include "verify/base/bytes.h"
 #include "verify/container/xxh64.h"
@@ -42,10 +42,7 @@ constexpr size_t kHeadSumAt = 104;
 constexpr size_t kHeadBytes = 112;
 
 std::vector<TokenId> SomeIds(size_t count, uint64_t seed) {
-  tests::TestRandom random(seed);
-  std::vector<TokenId> ids(count);
-  for (TokenId& id : ids) id = static_cast<TokenId>(random.NextU32() % 288);
-  return ids;
+  return tests::RandomIds(count, 288, seed);
 }
 
 std::vector<float> LogitsAfter(Session& session, TokenId id) {
