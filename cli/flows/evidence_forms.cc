@@ -2,6 +2,7 @@
 #include "cli/flows/evidence_forms.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "cli/flows/content_plan.h"
@@ -9,6 +10,7 @@
 #include "verify/base/file.h"
 #include "verify/base/text.h"
 #include "verify/checkpoint/safetensors_index.h"
+#include "verify/checkpoint/weight_files.h"
 #include "verify/digest/hash_engine.h"
 #include "verify/manifest/hub_metadata.h"
 #include "verify/manifest/published_sums.h"
@@ -16,6 +18,7 @@
 namespace cli {
 namespace {
 
+namespace fs = std::filesystem;
 using verify::EscapeForTerminal;
 using verify::Evidence;
 using verify::PublishedSum;
@@ -64,8 +67,11 @@ Result<Evidence> ReadShardIndex(const std::string& path,
                    Named(verify::ParseSafetensorsIndex(text), source));
   Evidence evidence;
   evidence.source = source;
+  const fs::path folder = fs::path(path).parent_path();
   for (const std::string& shard : index.shards) {
-    evidence.required.push_back(prefix + shard);
+    // Only its compressed form may be there.
+    const std::string here = verify::PathHere((folder / shard).string());
+    evidence.required.push_back(prefix + fs::path(here).filename().string());
   }
   return evidence;
 }

@@ -22,7 +22,8 @@ verify::Result<verify::Evidence> ReadSumList(const std::string& path,
                                              const std::string& source,
                                              const std::string& prefix);
 
-// model.safetensors.index.json: which shards there are. Errors: as above.
+// model.safetensors.index.json: which shards there are, compressed (.zst) or
+// not. Errors: as above.
 verify::Result<verify::Evidence> ReadShardIndex(const std::string& path,
                                                 const std::string& source,
                                                 const std::string& prefix);

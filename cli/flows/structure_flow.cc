@@ -396,7 +396,8 @@ Result<StructureOutcome> CheckModelStructure(const StructureOptions& options,
                                              Context& context) {
   const std::string& path = options.path;
   context.output.StageBegin("structure");
-  auto checkpoint = verify::Checkpoint::Open(path);
+  auto checkpoint =
+      verify::Checkpoint::Open(path, verify::CompressedFiles::kInMemory);
   const auto side_findings =
       ReportSideFiles(path, checkpoint ? checkpoint->gguf() : nullptr, context);
   const auto forms = FormsOf(path, checkpoint);

@@ -17,11 +17,11 @@
 #include "inference/convert/plan_safetensors.h"
 #include "inference/convert/quant_policy.h"
 #include "inference/convert/source_reader.h"
+#include "inference/convert/source_state.h"
 #include "inference/model/model.h"
 #include "inference/quant/quantize.h"
 #include "inference/text/load_tokenizer.h"
 #include "verify/base/file.h"
-#include "verify/base/file_stamp.h"
 #include "verify/base/text.h"
 #include "verify/base/thread_pool.h"
 #include "verify/container/xxh64.h"
@@ -36,7 +36,6 @@ using verify::Checkpoint;
 using verify::ErrorCode;
 using verify::EscapeForTerminal;
 using verify::Fail;
-using verify::FileStamp;
 using verify::ModelConfig;
 using verify::Result;
 using verify::StrCat;
@@ -105,40 +104,6 @@ Result<void> CheckStructureOf(const Checkpoint& checkpoint,
                        verify::FindingKindName(finding.kind),
                        finding.detail.empty() ? "" : ": ", finding.detail))
         .Id("E-STRUCTURE");
-  }
-  return {};
-}
-
-Result<std::vector<FileStamp>> StampsOf(const Checkpoint& checkpoint) {
-  std::vector<FileStamp> stamps;
-  for (const std::string& path : checkpoint.files()) {
-    ASSIGN_OR_RETURN(const FileStamp stamp, verify::StampOf(path));
-    stamps.push_back(stamp);
-  }
-  return stamps;
-}
-
-// Numbers of devices change when a machine starts again.
-std::vector<std::string> StatesOf(const std::vector<FileStamp>& stamps) {
-  std::vector<std::string> states;
-  for (const FileStamp& stamp : stamps) {
-    states.push_back(StrCat(stamp.identity.inode, ' ',
-                            stamp.identity.size_bytes, ' ',
-                            stamp.identity.mtime_ns, ' ', stamp.ctime_ns));
-  }
-  return states;
-}
-
-Result<void> CheckUnchanged(const Checkpoint& checkpoint,
-                            const std::vector<FileStamp>& before) {
-  for (size_t i = 0; i < before.size(); ++i) {
-    const std::string& path = checkpoint.files()[i];
-    const auto now = verify::StampOf(path);
-    if (now && *now == before[i]) continue;
-    return Fail(ErrorCode::kMismatch,
-                StrCat(Quoted(path), " changed while it was converted"))
-        .Id("E-CHANGED")
-        .Hint("let nothing write to the source and convert again");
   }
   return {};
 }
@@ -246,7 +211,9 @@ Result<ConvertPlan> MakePlan(const ConvertSource& source,
   ASSIGN_OR_RETURN(ConvertPlan plan, options.form == ResultForm::kGguf
                                          ? PlanGguf(source, options)
                                          : PlanSafetensors(source, options));
-  ASSIGN_OR_RETURN(plan.units, CutUnits(plan.tensors, options.unit_bytes));
+  ASSIGN_OR_RETURN(plan.units,
+                   CutUnits(plan.tensors, {options.unit_bytes,
+                                           source.checkpoint.is_compressed()}));
   if (plan.total_bytes() > static_cast<uint64_t>(INT64_MAX)) {
     return Fail(ErrorCode::kLimit, "the result would pass 2^63 bytes");
   }
@@ -257,24 +224,24 @@ Result<ConvertPlan> MakePlan(const ConvertSource& source,
 class Conversion {
  public:
   Conversion(const ConvertOptions& options, const ConvertSource& source,
-             ConvertPlan plan, const verify::CancelToken& cancel,
-             verify::ProgressSink* progress)
+             SourceState state, ConvertPlan plan,
+             const verify::CancelToken& cancel, verify::ProgressSink* progress)
       : options_(options),
         source_(source),
+        state_(std::move(state)),
         plan_(std::move(plan)),
         cancel_(cancel),
         progress_(progress) {}
 
   Result<ConvertOutcome> Run() {
     RETURN_IF_ERROR(CheckOutputPaths(options_, plan_, source_.checkpoint));
-    ASSIGN_OR_RETURN(const auto stamps, StampsOf(source_.checkpoint));
     ASSIGN_OR_RETURN(PartialResult partial,
                      PartialResult::Open(options_.output, plan_,
-                                         DigestOf(plan_, StatesOf(stamps))));
+                                         DigestOf(plan_, state_.Describe())));
     ConvertForecast forecast;
     RETURN_IF_ERROR(CheckSpace(partial, forecast));
-    const auto done = Write(partial, stamps, forecast);
-    if (!done) return Leave(partial, done.error());
+    const auto done = Write(partial, forecast);
+    if (!done) return Leave(partial, Reason(done.error()));
     return ConvertOutcome{.path = FinalPaths(options_.output, plan_).front(),
                           .bytes = plan_.total_bytes(),
                           .resumed_bytes = forecast.resume_bytes,
@@ -317,15 +284,11 @@ class Conversion {
                     forecast.free_bytes);
   }
 
-  Result<void> Write(PartialResult& partial,
-                     const std::vector<FileStamp>& stamps,
-                     ConvertForecast& forecast) {
-    ASSIGN_OR_RETURN(const SourceReader reader,
-                     SourceReader::Open(source_.checkpoint));
-    RETURN_IF_ERROR(CheckUnchanged(source_.checkpoint, stamps));
+  Result<void> Write(PartialResult& partial, ConvertForecast& forecast) {
     RETURN_IF_ERROR(partial.Begin());
     done_bytes_ = plan_.head_bytes();
-    ASSIGN_OR_RETURN(const std::vector<size_t> todo, FindTodo(partial));
+    ASSIGN_OR_RETURN(std::vector<size_t> todo, FindTodo(partial));
+    todo = InReadingOrder(plan_, source_.reader, std::move(todo));
     forecast.resume_bytes = done_bytes_ - plan_.head_bytes();
     if (options_.on_forecast) options_.on_forecast(forecast);
     const UnitSink sink = [&](size_t unit, ByteSpan bytes,
@@ -335,10 +298,10 @@ class Conversion {
       Report(unit, bytes.size());
       return {};
     };
-    RETURN_IF_ERROR(
-        RunUnits(plan_, reader, todo, options_.num_threads, cancel_, sink));
+    RETURN_IF_ERROR(RunUnits(plan_, source_.reader, todo, options_.num_threads,
+                             cancel_, sink));
     CHECK(done_bytes_ == plan_.total_bytes());
-    RETURN_IF_ERROR(CheckUnchanged(source_.checkpoint, stamps));
+    RETURN_IF_ERROR(state_.CheckUnchanged());
     RETURN_IF_ERROR(CheckResult(partial.path()));
     if (cancel_.cancelled()) {
       return Fail(ErrorCode::kCancelled, "the conversion was cancelled");
@@ -346,6 +309,13 @@ class Conversion {
     // Somebody may have put a file there since.
     RETURN_IF_ERROR(CheckOutputPaths(options_, plan_, source_.checkpoint));
     return partial.Commit(options_.overwrite);
+  }
+
+  // Of a source that changed meanwhile anything may be found.
+  verify::Error Reason(const verify::Error& error) const {
+    if (error.code != ErrorCode::kCorrupt) return error;
+    const auto unchanged = state_.CheckUnchanged();
+    return unchanged ? error : unchanged.error();
   }
 
   // Units that have still to be written. What the journal says is believed
@@ -455,6 +425,7 @@ class Conversion {
 
   const ConvertOptions& options_;
   const ConvertSource& source_;
+  const SourceState state_;  // before it was read
   const ConvertPlan plan_;
   const verify::CancelToken& cancel_;
   verify::ProgressSink* const progress_;
@@ -471,12 +442,18 @@ Result<ConvertOutcome> Convert(const ConvertOptions& given,
   options.output = WithoutSlash(options.output);
   RETURN_IF_ERROR(CheckOptions(options));
   RETURN_IF_ERROR(CheckImportanceChoice(options));
-  ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(options.input));
+  ASSIGN_OR_RETURN(
+      Checkpoint checkpoint,
+      Checkpoint::Open(options.input, verify::CompressedFiles::kStreamed));
   ASSIGN_OR_RETURN(const ModelConfig config,
                    verify::LoadModelConfig(checkpoint));
   RETURN_IF_ERROR(verify::CheckRunnable(config));
   RETURN_IF_ERROR(CheckStructureOf(checkpoint, config));
   ConvertSource source{std::move(checkpoint), config};
+  ASSIGN_OR_RETURN(SourceState state,
+                   SourceState::Of(source.checkpoint.files()));
+  ASSIGN_OR_RETURN(source.reader, SourceReader::Open(source.checkpoint));
+  RETURN_IF_ERROR(state.CheckUnchanged());
   // What can be refused is refused before minutes of calibration.
   ASSIGN_OR_RETURN(ConvertPlan plan, MakePlan(source, options));
   if (options.importance.from != ImportanceChoice::From::kNone) {
@@ -489,7 +466,9 @@ Result<ConvertOutcome> Convert(const ConvertOptions& given,
                      FindImportance(options, config, cancel, progress));
     ASSIGN_OR_RETURN(plan, MakePlan(source, options));
   }
-  return Conversion(options, source, std::move(plan), cancel, progress).Run();
+  return Conversion(options, source, std::move(state), std::move(plan), cancel,
+                    progress)
+      .Run();
 }
 
 }  // namespace inference

@@ -20,8 +20,15 @@ constexpr int kWriterVersion = 1;
 // Grows the unit that is open and closes it when it is full.
 class UnitCutter {
  public:
-  UnitCutter(uint64_t unit_bytes, std::vector<Unit>& units)
-      : unit_bytes_(std::max<uint64_t>(1, unit_bytes)), units_(units) {}
+  UnitCutter(const UnitRules& rules, std::vector<Unit>& units)
+      : unit_bytes_(std::max<uint64_t>(1, rules.bytes)),
+        one_matrix_(rules.one_matrix),
+        units_(units) {}
+
+  bool one_matrix() const { return one_matrix_; }
+
+  // What follows is of another matrix.
+  void BeginMatrix() { full_ = full_ || one_matrix_; }
 
   // Bytes of the open unit for a place that follows it; opens one if need be.
   Unit& At(uint32_t file, uint64_t offset) {
@@ -59,6 +66,7 @@ class UnitCutter {
 
  private:
   uint64_t unit_bytes_;
+  bool one_matrix_;
   std::vector<Unit>& units_;
   bool full_ = false;
 };
@@ -70,7 +78,11 @@ Result<void> CutTensor(const PlannedTensor& tensor, uint32_t index,
     const StoredMatrix& source = tensor.sources[s];
     ASSIGN_OR_RETURN(const uint64_t row_bytes,
                      ConvertedRowBytes(source, tensor.form.dtype));
-    const uint64_t together = RowsTogether(source);
+    const bool is_across = source.slices.empty() && source.col_stride != 1;
+    const uint64_t together = is_across && cutter.one_matrix()
+                                  ? std::max<uint64_t>(1, source.rows)
+                                  : RowsTogether(source);
+    cutter.BeginMatrix();
     for (uint64_t first = 0; first < source.rows;) {
       const uint64_t left = source.rows - first;
       cutter.MakeRoom(std::min(left, together) * row_bytes);
@@ -87,6 +99,16 @@ Result<void> CutTensor(const PlannedTensor& tensor, uint32_t index,
   const uint64_t padding = tensor.padded_bytes - tensor.bytes;
   if (padding > 0) cutter.Pad(padding);
   return {};
+}
+
+Result<void> CheckScalesIn(const SourceReader& reader,
+                           const StoredMatrix& matrix) {
+  if (matrix.scales.tensor == nullptr) return {};
+  std::vector<std::byte> bytes(matrix.scales.bytes.size());
+  RETURN_IF_ERROR(reader.Read(matrix.scales.bytes, bytes));
+  StoredMatrix held = matrix;
+  held.scales.bytes = bytes;
+  return CheckScales(held);
 }
 
 class PlanHasher {
@@ -157,7 +179,7 @@ Result<std::vector<StoredMatrix>> FindSources(const ConvertSource& source,
         const StoredMatrix matrix,
         FindStoredMatrix(source.checkpoint, source.config, spec.role,
                          spec.layer, of_experts ? i : spec.expert));
-    RETURN_IF_ERROR(CheckScales(matrix));
+    RETURN_IF_ERROR(CheckScalesIn(source.reader, matrix));
     sources.push_back(matrix);
   }
   return sources;
@@ -191,9 +213,9 @@ Result<PlannedTensor> PlanTensor(const ConvertSource& source,
 }
 
 Result<std::vector<Unit>> CutUnits(const std::vector<PlannedTensor>& tensors,
-                                   uint64_t unit_bytes) {
+                                   const UnitRules& rules) {
   std::vector<Unit> units;
-  UnitCutter cutter(unit_bytes, units);
+  UnitCutter cutter(rules, units);
   for (uint32_t i = 0; i < tensors.size(); ++i) {
     RETURN_IF_ERROR(CutTensor(tensors[i], i, cutter));
   }

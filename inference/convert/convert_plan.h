@@ -14,6 +14,7 @@
 
 #include "inference/convert/convert_options.h"
 #include "inference/convert/importance.h"
+#include "inference/convert/source_reader.h"
 #include "inference/convert/tensor_stream.h"
 #include "inference/tensor/stored_matrix.h"
 #include "verify/base/result.h"
@@ -31,6 +32,8 @@ inline constexpr size_t kMaxResultFiles = 500;
 struct ConvertSource {
   verify::Checkpoint checkpoint;
   verify::ModelConfig config;
+  // Of that checkpoint.
+  SourceReader reader = {};
   // What weighs the errors of packed types; it fits the model.
   std::optional<ImportanceMatrix> importance = std::nullopt;
 };
@@ -102,12 +105,19 @@ verify::Result<PlannedTensor> PlanTensor(const ConvertSource& source,
                                          const verify::TensorSpec& spec,
                                          const RowForm& form);
 
-// Cuts tensors into units of about `unit_bytes`, at least one row each, which
-// cover each tensor with its padding. Requires tensors that are sorted by
+// How tensors are cut into units.
+struct UnitRules {
+  uint64_t bytes = 0;  // about so many each, at least one row
+  // Of a source that can be read at any place, but not at once: a unit is of
+  // one matrix, and of one that is read across has all rows.
+  bool one_matrix = false;
+};
+
+// Units cover each tensor with its padding. Requires tensors that are sorted by
 // place and stand side by side in each file.
 // Errors: those of ConvertedRowBytes.
 verify::Result<std::vector<Unit>> CutUnits(
-    const std::vector<PlannedTensor>& tensors, uint64_t unit_bytes);
+    const std::vector<PlannedTensor>& tensors, const UnitRules& rules);
 
 // Tells plans apart: two with the same digest write the same bytes in the same
 // units, if what it is of the sources that `source_states` says stays so.

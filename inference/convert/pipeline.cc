@@ -101,6 +101,8 @@ class Pipeline {
     HeldRows held;
     while (true) {
       size_t k = 0;
+      std::unique_lock turn(turn_, std::defer_lock);
+      if (reader_.is_forward_only()) turn.lock();
       {
         std::unique_lock lock(mu_);
         free_.wait(lock, [&] {
@@ -111,7 +113,7 @@ class Pipeline {
         k = taken_++;
       }
       Slot& slot = slots_[k % slots_.size()];
-      const auto result = Compute(k, slot, held);
+      const auto result = Compute(k, slot, held, turn);
       if (!result) slot.error = result.error();
       {
         const std::lock_guard lock(mu_);
@@ -123,7 +125,9 @@ class Pipeline {
     }
   }
 
-  Result<void> Compute(size_t k, Slot& slot, HeldRows& held) {
+  // `turn`: to read; given up with the last byte of the unit.
+  Result<void> Compute(size_t k, Slot& slot, HeldRows& held,
+                       std::unique_lock<std::mutex>& turn) {
     AskAhead(k);
     const Unit& unit = plan_.units[todo_[k]];
     slot.bytes.assign(static_cast<size_t>(unit.bytes), std::byte{});
@@ -135,6 +139,7 @@ class Pipeline {
         form.importance = tensor.importance[rows.source];
       }
       RETURN_IF_ERROR(held.Load(reader_, source, form, rows.first, rows.count));
+      if (turn.owns_lock() && &rows == &unit.rows.back()) turn.unlock();
       const uint64_t row_bytes = *verify::DTypeBytes(form.dtype, source.cols);
       RETURN_IF_ERROR(ConvertRows(
           held, source, form, rows.first, rows.count,
@@ -169,6 +174,9 @@ class Pipeline {
   const SourceReader& reader_;
   const std::span<const size_t> todo_;
   std::vector<Slot> slots_;
+  // Held from taking a unit until it has been read, by whoever reads forward.
+  // Taken before mu_.
+  std::mutex turn_;
   std::mutex mu_;
   std::condition_variable free_;
   std::condition_variable computed_;
@@ -179,6 +187,27 @@ class Pipeline {
 };
 
 }  // namespace
+
+std::vector<size_t> InReadingOrder(const ConvertPlan& plan,
+                                   const SourceReader& reader,
+                                   std::vector<size_t> todo) {
+  if (!reader.is_forward_only()) return todo;
+  std::vector<std::pair<SourceReader::Place, size_t>> places;
+  for (const size_t i : todo) {
+    SourceReader::Place place;
+    if (!plan.units[i].rows.empty()) {
+      const UnitRows& rows = plan.units[i].rows.front();
+      const PlannedTensor& tensor = plan.tensors[rows.tensor];
+      const auto spans = BytesOfRows(tensor.sources[rows.source], tensor.form,
+                                     rows.first, rows.count);
+      if (!spans.empty()) place = reader.PlaceOf(spans.front());
+    }
+    places.emplace_back(place, i);
+  }
+  std::sort(places.begin(), places.end());
+  for (size_t k = 0; k < todo.size(); ++k) todo[k] = places[k].second;
+  return todo;
+}
 
 Result<void> RunUnits(const ConvertPlan& plan, const SourceReader& reader,
                       std::span<const size_t> todo, size_t num_threads,

@@ -21,6 +21,10 @@ using verify::FilePlace;
 using verify::Result;
 using verify::StrCat;
 
+// What of small tensors is kept of a source that is only read forward.
+constexpr uint64_t kMaxKeptTensorBytes = 1u << 20;
+constexpr uint64_t kMaxKeptBytes = 128u << 20;
+
 uintptr_t AddressOf(ByteSpan bytes) {
   return reinterpret_cast<uintptr_t>(bytes.data());
 }
@@ -37,9 +41,14 @@ verify::Unexpected BecameShorter(std::string_view path) {
 
 Result<SourceReader> SourceReader::Open(const verify::Checkpoint& checkpoint) {
   SourceReader reader;
-  for (const std::string& path : checkpoint.files()) {
-    ASSIGN_OR_RETURN(auto file, verify::ReadOnlyFile::Open(path));
-    reader.files_.push_back(std::move(file));
+  for (size_t i = 0; i < checkpoint.files().size(); ++i) {
+    Source source;
+    source.content = checkpoint.content(i);
+    if (source.content == nullptr) {
+      ASSIGN_OR_RETURN(source.file,
+                       verify::ReadOnlyFile::Open(checkpoint.files()[i]));
+    }
+    reader.sources_.push_back(std::move(source));
   }
   std::vector<Stretch> all;
   for (const verify::TensorInfo& tensor : checkpoint.tensors().tensors()) {
@@ -80,7 +89,56 @@ Result<SourceReader> SourceReader::Open(const verify::Checkpoint& checkpoint) {
     end = stretch.begin + stretch.size;
     reader.stretches_.push_back(stretch);
   }
+  reader.forward_only_ = checkpoint.is_forward_only();
+  if (reader.forward_only_) RETURN_IF_ERROR(reader.KeepFactors(checkpoint));
   return reader;
+}
+
+// Factors stand elsewhere than what they scale and are read for each stretch of
+// it, and before all else to be checked.
+Result<void> SourceReader::KeepFactors(const verify::Checkpoint& checkpoint) {
+  const auto& tensors = checkpoint.tensors().tensors();
+  if (std::none_of(tensors.begin(), tensors.end(),
+                   [](const verify::TensorInfo& tensor) {
+                     return tensor.dtype == verify::DType::kF8E4M3;
+                   })) {
+    return {};
+  }
+  std::vector<ByteSpan> small;
+  uint64_t sum = 0;
+  for (const verify::TensorInfo& tensor : tensors) {
+    if (tensor.dtype == verify::DType::kF8E4M3 ||
+        tensor.size_bytes > kMaxKeptTensorBytes) {
+      continue;
+    }
+    for (const ByteSpan bytes : checkpoint.Slices(tensor)) {
+      small.push_back(bytes);
+      sum += bytes.size();
+    }
+  }
+  if (sum > kMaxKeptBytes) {
+    return Fail(ErrorCode::kUnsupported,
+                StrCat("factors of fp8 of ", verify::FormatSize(sum),
+                       " cannot be read out of zstd without a seek table"))
+        .Id("E-COMPRESSED")
+        .Hint("lodestone unpack writes the file out");
+  }
+  std::sort(small.begin(), small.end(),
+            [this](ByteSpan a, ByteSpan b) { return PlaceOf(a) < PlaceOf(b); });
+  std::map<uintptr_t, std::vector<std::byte>> kept;
+  for (const ByteSpan bytes : small) {
+    std::vector<std::byte> copy(bytes.size());
+    RETURN_IF_ERROR(Read(bytes, copy));
+    kept.emplace(AddressOf(bytes), std::move(copy));
+  }
+  kept_ = std::move(kept);
+  return {};
+}
+
+SourceReader::Place SourceReader::PlaceOf(ByteSpan bytes) const {
+  const auto it = Find(AddressOf(bytes));
+  if (it == stretches_.end()) return {sources_.size(), AddressOf(bytes)};
+  return {it->file, it->offset + (AddressOf(bytes) - it->begin)};
 }
 
 std::vector<SourceReader::Stretch>::const_iterator SourceReader::Find(
@@ -100,9 +158,12 @@ void SourceReader::WillNeed(ByteSpan bytes) const {
        it != stretches_.end() && at < end && it->begin <= at; ++it) {
     const uint64_t skipped = at - it->begin;
     const uint64_t size = std::min<uint64_t>(it->size - skipped, end - at);
-    ::posix_fadvise(files_[it->file].fd(),
-                    static_cast<off_t>(it->offset + skipped),
-                    static_cast<off_t>(size), POSIX_FADV_WILLNEED);
+    const Source& source = sources_[it->file];
+    if (source.file.has_value()) {
+      ::posix_fadvise(source.file->fd(),
+                      static_cast<off_t>(it->offset + skipped),
+                      static_cast<off_t>(size), POSIX_FADV_WILLNEED);
+    }
     at += size;
   }
 }
@@ -112,6 +173,11 @@ Result<void> SourceReader::Read(ByteSpan bytes,
   CHECK(out.size() == bytes.size());
   if (bytes.empty()) return {};
   uintptr_t at = AddressOf(bytes);
+  if (const auto kept = kept_.find(at);
+      kept != kept_.end() && kept->second.size() >= out.size()) {
+    std::memcpy(out.data(), kept->second.data(), out.size());
+    return {};
+  }
   auto it = Find(at);
   if (it == stretches_.end()) {
     std::memcpy(out.data(), bytes.data(), bytes.size());
@@ -122,13 +188,23 @@ Result<void> SourceReader::Read(ByteSpan bytes,
     const uint64_t skipped = at - it->begin;
     const auto size =
         static_cast<size_t>(std::min<uint64_t>(it->size - skipped, out.size()));
-    const verify::ReadOnlyFile& file = files_[it->file];
-    const auto read = file.ReadAt(it->offset + skipped, out.first(size));
+    const Source& source = sources_[it->file];
+    auto read =
+        source.content != nullptr
+            ? source.content->ReadAt(it->offset + skipped, out.first(size))
+            : source.file->ReadAt(it->offset + skipped, out.first(size));
     if (!read) {
-      if (read.error().code == ErrorCode::kCorrupt) {
-        return BecameShorter(file.name());
+      verify::Error error = std::move(read).error();
+      if (source.content != nullptr) {
+        return verify::WithContext(
+            std::move(error),
+            StrCat('"', verify::EscapeForTerminal(source.content->name()),
+                   '"'));
       }
-      return verify::Unexpected(read.error());
+      if (error.code == ErrorCode::kCorrupt) {
+        return BecameShorter(source.file->name());
+      }
+      return verify::Unexpected(std::move(error));
     }
     out = out.subspan(size);
     at += size;

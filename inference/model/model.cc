@@ -31,7 +31,9 @@ Model::Impl::Impl(verify::Checkpoint opened, verify::ModelConfig model_config,
 
 Result<std::unique_ptr<Model>> Model::Load(const std::string& path,
                                            const ModelOptions& options) {
-  ASSIGN_OR_RETURN(auto checkpoint, verify::Checkpoint::Open(path));
+  ASSIGN_OR_RETURN(
+      auto checkpoint,
+      verify::Checkpoint::Open(path, verify::CompressedFiles::kInMemory));
   ASSIGN_OR_RETURN(auto config, verify::LoadModelConfig(checkpoint));
   RETURN_IF_ERROR(verify::CheckRunnable(config));
   RETURN_IF_ERROR(CheckKvType(config, options.kv));

@@ -9,7 +9,6 @@
 
 #include <immintrin.h>
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -29,13 +28,13 @@ constexpr size_t kTileTokens = 6;
 // 32 elements, and those that `mask` names, then zeros.
 struct WholeStep {
   HWY_INLINE __m512bh Load(const void* p) const {
-    return std::bit_cast<__m512bh>(_mm512_loadu_si512(p));
+    return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p));
   }
 };
 struct LastStep {
   __mmask32 mask;
   HWY_INLINE __m512bh Load(const void* p) const {
-    return std::bit_cast<__m512bh>(_mm512_maskz_loadu_epi16(mask, p));
+    return reinterpret_cast<__m512bh>(_mm512_maskz_loadu_epi16(mask, p));
   }
 };
 

@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import random
+import shutil
 import signal
 import struct
+import subprocess
 import threading
 
 from harness import DEMO, check, contains, equal, main, read, write
@@ -124,9 +126,9 @@ def kills(box, model, whole, seconds):
            if name.startswith("killed")], ["killed.gguf"], "what is left")
 
 
-def interrupted(box, model, whole):
+def interrupted(box, model, whole, name="stopped.gguf"):
     """Asked to stop it loses nothing: the next run begins with all of it."""
-    output = box.path("stopped.gguf")
+    output = box.path(name)
     had = 0
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         process = box.start(*arguments(model, output))
@@ -173,6 +175,33 @@ def failing_disk(box, model, whole):
     check(read(output) == whole, "other bytes")
     equal([name for name in os.listdir(box.folder)
            if name.startswith("faulty")], ["faulty.gguf"], "what is left")
+
+
+def compressed(box, model, whole):
+    """The same out of zstd, which is read in its own order, and cut off."""
+    if shutil.which("zstd") is None:
+        return
+    folder = box.path("compressed")
+    os.makedirs(folder)
+    for name in ("params.json", "tokenizer.model"):
+        shutil.copy(os.path.join(model, name), folder)
+    packed = os.path.join(folder, "consolidated.safetensors.zst")
+    subprocess.run(["zstd", "-q", "-1", "-o", packed,
+                    os.path.join(model, "consolidated.safetensors")],
+                   check=True)
+    interrupted(box, folder, whole, "unpacked.gguf")
+    output = box.path("changed.gguf")
+    process = box.start(*arguments(folder, output))
+    process.wait_event("plan")
+    stopped(process)
+    os.truncate(packed, os.path.getsize(packed) // 4)
+    process.send(signal.SIGCONT)
+    run = process.end(6)
+    equal(run.error["code"], "E-CHANGED", "error code")
+    contains(run.error["message"], "consolidated.safetensors.zst", "the error")
+    equal([name for name in os.listdir(box.folder)
+           if name.startswith("changed")], [], "what is left")
+    shutil.rmtree(folder)
 
 
 def changed_source(box, model):
@@ -234,6 +263,7 @@ def test(box):
     kills(box, model, whole, first.seconds)
     interrupted(box, model, whole)
     failing_disk(box, model, whole)
+    compressed(box, model, whole)
     changed_source(box, model)
 
 

@@ -7,13 +7,17 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <optional>
+#include <mutex>
 
 #include "verify/base/check.h"
 #include "verify/base/text.h"
+#include "verify/base/thread_pool.h"
 
 namespace verify {
 namespace {
+
+// What one thread reads at a time of what was reserved.
+constexpr size_t kFillBytes = 8u << 20;
 
 // The index of the part that holds `offset`; of empty ones none does.
 size_t Find(const std::vector<uint64_t>& begins, uint64_t offset) {
@@ -82,6 +86,61 @@ Result<JoinedMap> JoinedMap::Open(const std::vector<std::string>& paths) {
   }
   ASSIGN_OR_RETURN(std::vector<uint64_t> begins, Begins(paths.front(), sizes));
   return JoinedMap(paths, std::move(parts), std::move(begins));
+}
+
+Result<JoinedMap> JoinedMap::Reserve(std::string path, uint64_t size) {
+  const size_t length = std::max<size_t>(1, static_cast<size_t>(size));
+  void* const address =
+      ::mmap(nullptr, length, PROT_NONE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (address == MAP_FAILED)
+    return FailErrno("reserve memory for", path, errno);
+  JoinedMap map({std::move(path)}, {}, {0, size});
+  map.reserved_.emplace(std::span(static_cast<std::byte*>(address), length));
+  return map;
+}
+
+Result<void> JoinedMap::Fill(const ByteSource& content, size_t num_threads,
+                             const CancelToken* cancel) {
+  CHECK(reserved_.has_value() && content.size() == size());
+  const std::span<std::byte> all = reserved_->bytes();
+  if (::mprotect(all.data(), all.size(), PROT_READ | PROT_WRITE) != 0) {
+    return FailErrno("take memory for", paths_.front(), errno);
+  }
+  ::madvise(all.data(), all.size(), MADV_HUGEPAGE);
+  ThreadPool pool(num_threads);
+  std::mutex mu;
+  std::optional<Error> error;  // the first that was seen
+  const auto read = [&](size_t begin, size_t end) {
+    Result<void> result;
+    if (cancel != nullptr && cancel->cancelled()) {
+      result = Fail(ErrorCode::kCancelled, "reading was cancelled");
+    } else {
+      result = content.ReadAt(begin, all.subspan(begin, end - begin));
+    }
+    if (result) return;
+    const std::lock_guard lock(mu);
+    if (!error.has_value()) error = std::move(result).error();
+  };
+  const auto size_bytes = static_cast<size_t>(size());
+  // A round at a time, so that an error ends it.
+  const size_t round = kFillBytes * pool.num_threads();
+  for (size_t at = 0; at < size_bytes && !error.has_value(); at += round) {
+    const size_t count = std::min(round, size_bytes - at);
+    pool.ParallelFor(count, kFillBytes, [&](size_t begin, size_t end) {
+      read(at + begin, at + end);
+    });
+  }
+  if (error.has_value()) return Unexpected(*std::move(error));
+  if (::mprotect(all.data(), all.size(), PROT_READ) != 0) {
+    return FailErrno("protect", paths_.front(), errno);
+  }
+  return {};
+}
+
+ByteSpan JoinedMap::PartBytes(size_t part) const {
+  return reserved_.has_value() ? ByteSpan(reserved_->bytes())
+                               : parts_[part].bytes();
 }
 
 size_t JoinedMap::PartOf(uint64_t offset) const {
@@ -203,9 +262,8 @@ ByteSpan JoinedMap::Bytes(uint64_t offset, uint64_t bytes) const {
   if (bytes == 0) return {};
   const size_t part = PartOf(offset);
   if (offset + bytes <= begins_[part + 1]) {
-    return parts_[part].bytes().subspan(
-        static_cast<size_t>(offset - begins_[part]),
-        static_cast<size_t>(bytes));
+    return PartBytes(part).subspan(static_cast<size_t>(offset - begins_[part]),
+                                   static_cast<size_t>(bytes));
   }
   for (const Span& bridge : bridges_) {
     if (bridge.range.begin > offset || bridge.range.end < offset + bytes) {

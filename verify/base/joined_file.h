@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,7 @@
 
 #include "verify/base/bytes.h"
 #include "verify/base/file.h"
+#include "verify/base/progress.h"
 #include "verify/base/result.h"
 
 namespace verify {
@@ -61,6 +63,17 @@ class JoinedMap {
   // One path: a file that is whole. Errors: those of MappedFile.
   static Result<JoinedMap> Open(const std::vector<std::string>& paths);
 
+  // Addresses for `size` bytes of a file that cannot be mapped. They tell its
+  // bytes apart and must not be touched before Fill. Takes no memory.
+  // Errors: kIo.
+  static Result<JoinedMap> Reserve(std::string path, uint64_t size);
+
+  // Reads all of what was reserved into memory, on `num_threads` threads (0:
+  // all processors). Requires content.size() == size().
+  // Errors: those of `content`, kIo (no memory), kCancelled.
+  Result<void> Fill(const ByteSource& content, size_t num_threads,
+                    const CancelToken* cancel);
+
   JoinedMap(JoinedMap&&) noexcept = default;
   JoinedMap& operator=(JoinedMap&&) noexcept = default;
 
@@ -103,14 +116,17 @@ class JoinedMap {
         parts_(std::move(parts)),
         begins_(std::move(begins)) {}
 
+  ByteSpan PartBytes(size_t part) const;
+
   Result<void> BridgeOne(ByteRange range);
   // The part that holds byte `offset`, or the last.
   size_t PartOf(uint64_t offset) const;
 
   std::vector<std::string> paths_;
   std::vector<MappedFile> parts_;
-  std::vector<uint64_t> begins_;  // of each part in the whole, and the end
-  std::vector<Span> bridges_;     // in order, disjoint
+  std::optional<Pages> reserved_;  // instead of parts
+  std::vector<uint64_t> begins_;   // of each part in the whole, and the end
+  std::vector<Span> bridges_;      // in order, disjoint
   uint64_t copied_bytes_ = 0;
 };
 

@@ -9,7 +9,6 @@
 #include "verify/base/bytes.h"
 #include "verify/base/check.h"
 #include "verify/base/text.h"
-#include "verify/checkpoint/compressed_weights.h"
 #include "verify/checkpoint/safetensors_index.h"
 #include "verify/checkpoint/torch_reader.h"
 
@@ -58,7 +57,6 @@ Unexpected RefuseContent(const std::string& path,
   return Fail(ErrorCode::kCorrupt, message).Id("E-CONTENT");
 }
 
-// Numbers are used where they lie, and compressed ones lie nowhere.
 Unexpected RefuseCompressed(const std::string& path,
                             const CompressedWeights& weights) {
   return Fail(ErrorCode::kUnsupported,
@@ -74,34 +72,15 @@ Unexpected RefuseCompressed(const std::string& path,
               : std::string(" writes it out")));
 }
 
+// What of compressed files stays in memory while they are read: of all frames
+// that are at hand together, and of what was passed in a file that has none.
+constexpr uint64_t kKeepFrameBytes = 256u << 20;
+constexpr uint64_t kKeepPassedBytes = 32u << 20;
+
 Result<std::unique_ptr<ByteSource>> OpenOnDisk(const std::string& path) {
   ASSIGN_OR_RETURN(ReadOnlyFile file, ReadOnlyFile::Open(path));
   return std::unique_ptr<ByteSource>(
       std::make_unique<ReadOnlyFile>(std::move(file)));
-}
-
-struct Opened {
-  std::unique_ptr<ByteSource> source;
-  std::vector<uint64_t> begins;  // of each piece in the whole, and the end
-};
-
-Result<Opened> OpenWhole(const WeightSet& set, size_t index,
-                         const SourceOpener& open) {
-  const std::vector<std::string>& pieces = set.pieces[index];
-  if (pieces.empty()) {
-    ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> file, open(set.files[index]));
-    const uint64_t size = file->size();
-    return Opened{std::move(file), {0, size}};
-  }
-  std::vector<std::unique_ptr<ByteSource>> files;
-  for (const std::string& piece : pieces) {
-    ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> file, open(piece));
-    files.push_back(std::move(file));
-  }
-  ASSIGN_OR_RETURN(std::unique_ptr<JoinedSource> joined,
-                   JoinedSource::Create(set.files[index], std::move(files)));
-  std::vector<uint64_t> begins = joined->begins();
-  return Opened{std::move(joined), std::move(begins)};
 }
 
 // Names of pieces do not always say how many there are: that the last is
@@ -152,36 +131,25 @@ Result<void> CheckSplit(const GgufFile& gguf, const std::string& path,
 
 }  // namespace
 
-std::string_view CheckpointFormatName(CheckpointFormat format) {
-  switch (format) {
-    case CheckpointFormat::kTorch:
-      return "torch";
-    case CheckpointFormat::kSafetensors:
-      return "safetensors";
-    case CheckpointFormat::kGguf:
-      return "gguf";
-  }
-  return "unknown";
-}
-
-Result<Checkpoint> Checkpoint::Open(const std::string& path) {
+Result<Checkpoint> Checkpoint::Open(const std::string& path,
+                                    CompressedFiles compressed) {
   ASSIGN_OR_RETURN(Checkpoint checkpoint,
-                   Read(path, ZipCheck::kAll, OpenOnDisk));
-  RETURN_IF_ERROR(checkpoint.Map());
+                   Read(path, {ZipCheck::kAll, compressed, OpenOnDisk}));
+  RETURN_IF_ERROR(checkpoint.Map(compressed));
   return checkpoint;
 }
 
 Result<Checkpoint> Checkpoint::OpenTables(const std::string& path) {
-  return Read(path, ZipCheck::kDirectory, OpenOnDisk);
+  return OpenTables(path, OpenOnDisk);
 }
 
 Result<Checkpoint> Checkpoint::OpenTables(const std::string& path,
                                           const SourceOpener& open) {
-  return Read(path, ZipCheck::kDirectory, open);
+  return Read(path, {ZipCheck::kDirectory, CompressedFiles::kRefuse, open});
 }
 
-Result<Checkpoint> Checkpoint::Read(const std::string& path, ZipCheck check,
-                                    const SourceOpener& open) {
+Result<Checkpoint> Checkpoint::Read(const std::string& path,
+                                    const Access& access) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   const bool is_folder = fs::is_directory(status);
@@ -207,44 +175,76 @@ Result<Checkpoint> Checkpoint::Read(const std::string& path, ZipCheck check,
                        : parent.empty() ? "."
                                         : parent.string();
   if (set.is_index) {
-    RETURN_IF_ERROR(checkpoint.ReadSharded(set.files.front(), open));
+    RETURN_IF_ERROR(checkpoint.ReadSharded(set.files.front(), access));
   } else if (set.files.size() == 1) {
-    RETURN_IF_ERROR(checkpoint.ReadFile(set, check, open));
+    RETURN_IF_ERROR(checkpoint.ReadFile(set, access));
   } else {
-    RETURN_IF_ERROR(checkpoint.ReadParts(set, check, open));
+    RETURN_IF_ERROR(checkpoint.ReadParts(set, access));
   }
   RETURN_IF_ERROR(NeedTensors(checkpoint.tensors_, checkpoint.whole_file(0)));
   return checkpoint;
 }
 
-Result<Checkpoint::OneFile> Checkpoint::ReadOne(const WeightSet& set,
-                                                size_t index, ZipCheck check,
-                                                const SourceOpener& open) {
-  const std::string& path = set.files[index];
-  ASSIGN_OR_RETURN(Opened opened, OpenWhole(set, index, open));
-  ASSIGN_OR_RETURN(SniffedContent content, SniffContent(*opened.source));
-  if (!content.format.has_value()) {
-    auto inside = LookIntoCompressed(*opened.source);
-    if (!inside || !inside->has_value()) return RefuseContent(path, content);
-    // Tables alone are read through the frames that hold them.
-    if (check == ZipCheck::kAll || !(*inside)->seekable) {
-      return RefuseCompressed(path, **inside);
-    }
-    content = (*inside)->content;
-    ASSIGN_OR_RETURN(opened.source,
-                     OpenSeekableContent(std::move(opened.source)));
-    opened.begins = {0, opened.source->size()};
+Result<Checkpoint::Opened> Checkpoint::OpenJoined(const WeightSet& set,
+                                                  size_t index,
+                                                  const SourceOpener& open) {
+  const std::vector<std::string>& pieces = set.pieces[index];
+  Opened opened;
+  if (pieces.empty()) {
+    ASSIGN_OR_RETURN(opened.file, open(set.files[index]));
+    opened.begins = {0, opened.file->size()};
+    return opened;
   }
-  const ByteSource& file = *opened.source;
+  std::vector<std::unique_ptr<ByteSource>> files;
+  for (const std::string& piece : pieces) {
+    ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> file, open(piece));
+    files.push_back(std::move(file));
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<JoinedSource> joined,
+                   JoinedSource::Create(set.files[index], std::move(files)));
+  opened.begins = joined->begins();
+  opened.file = std::move(joined);
+  return opened;
+}
+
+Result<void> Checkpoint::Recognise(const std::string& path, size_t num_files,
+                                   const Access& access, Opened& opened) {
+  ASSIGN_OR_RETURN(opened.is, SniffContent(*opened.file));
+  if (opened.is.format.has_value()) return {};
+  auto inside = LookIntoCompressed(*opened.file);
+  if (!inside || !inside->has_value()) return RefuseContent(path, opened.is);
+  const CompressedWeights& weights = **inside;
+  // Tables alone are read through the frames that hold them.
+  const bool tables_only = access.check == ZipCheck::kDirectory;
+  if (tables_only ? !weights.seekable
+                  : access.compressed == CompressedFiles::kRefuse) {
+    return RefuseCompressed(path, weights);
+  }
+  const uint64_t keep = weights.seekable ? kKeepFrameBytes : kKeepPassedBytes;
+  auto content =
+      OpenCompressedContent(std::move(opened.file), keep / num_files);
+  if (!content) return WithPath(std::move(content).error(), path);
+  opened.content = *std::move(content);
+  opened.is = weights.content;
+  opened.begins = {0, opened.source().size()};
+  return {};
+}
+
+Result<Checkpoint::OneFile> Checkpoint::ReadOne(const WeightSet& set,
+                                                size_t index,
+                                                const Access& access) {
+  const std::string& path = set.files[index];
   OneFile one;
-  one.format = *content.format;
-  one.begins = opened.begins;
+  ASSIGN_OR_RETURN(one.opened, OpenJoined(set, index, access.open));
+  RETURN_IF_ERROR(Recognise(path, set.files.size(), access, one.opened));
+  const ByteSource& file = one.opened.source();
+  one.format = *one.opened.is.format;
   const auto refuse = [&](Error error) {
     return WithPath(AboutPieces(std::move(error), set, index), path);
   };
   switch (one.format) {
     case CheckpointFormat::kTorch: {
-      auto torch = ReadTorch(file, check);
+      auto torch = ReadTorch(file, access.check);
       if (!torch) return refuse(std::move(torch).error());
       one.tensors = std::move(torch->tensors);
       for (const ZipEntry& record : torch->records) {
@@ -270,35 +270,35 @@ Result<Checkpoint::OneFile> Checkpoint::ReadOne(const WeightSet& set,
   return Fail(ErrorCode::kInternal, "a format without a reader");
 }
 
-void Checkpoint::AddFile(const WeightSet& set, size_t index,
-                         std::vector<uint64_t> begins) {
-  whole_.push_back({set.files[index], paths_.size(), std::move(begins)});
+void Checkpoint::AddFile(const WeightSet& set, size_t index, Opened opened) {
+  whole_.push_back({set.files[index], paths_.size(), std::move(opened.begins)});
   const std::vector<std::string>& pieces = set.pieces[index];
   paths_.insert(paths_.end(), pieces.begin(), pieces.end());
   if (pieces.empty()) paths_.push_back(set.files[index]);
+  if (opened.content.source == nullptr) return;
+  contents_.resize(paths_.size());
+  contents_.back() = std::move(opened.content);
 }
 
-Result<void> Checkpoint::ReadFile(const WeightSet& set, ZipCheck check,
-                                  const SourceOpener& open) {
-  ASSIGN_OR_RETURN(OneFile one, ReadOne(set, 0, check, open));
+Result<void> Checkpoint::ReadFile(const WeightSet& set, const Access& access) {
+  ASSIGN_OR_RETURN(OneFile one, ReadOne(set, 0, access));
   if (one.gguf != nullptr) {
     RETURN_IF_ERROR(CheckSplit(*one.gguf, set.files.front(), 0, 1));
     one.gguf->tensors = one.tensors;
   }
   format_ = one.format;
-  AddFile(set, 0, std::move(one.begins));
+  AddFile(set, 0, std::move(one.opened));
   tensors_ = std::move(one.tensors);
   gguf_ = std::move(one.gguf);
   stored_crcs_ = std::move(one.crcs);
   return {};
 }
 
-Result<void> Checkpoint::ReadParts(const WeightSet& set, ZipCheck check,
-                                   const SourceOpener& open) {
+Result<void> Checkpoint::ReadParts(const WeightSet& set, const Access& access) {
   std::vector<PartTable> parts;
   for (size_t i = 0; i < set.files.size(); ++i) {
     const std::string& path = set.files[i];
-    ASSIGN_OR_RETURN(OneFile one, ReadOne(set, i, check, open));
+    ASSIGN_OR_RETURN(OneFile one, ReadOne(set, i, access));
     if (i == 0) {
       format_ = one.format;
       gguf_ = std::move(one.gguf);
@@ -320,8 +320,8 @@ Result<void> Checkpoint::ReadParts(const WeightSet& set, ZipCheck check,
       crc.file_index = static_cast<uint32_t>(i);
       stored_crcs_.push_back(std::move(crc));
     }
-    parts.push_back({path, std::move(one.tensors), one.begins.back()});
-    AddFile(set, i, std::move(one.begins));
+    parts.push_back({path, std::move(one.tensors), one.opened.begins.back()});
+    AddFile(set, i, std::move(one.opened));
   }
   ASSIGN_OR_RETURN(JoinedParts joined, JoinParts(parts));
   tensors_ = std::move(joined.tensors);
@@ -338,7 +338,7 @@ Result<void> Checkpoint::ReadParts(const WeightSet& set, ZipCheck check,
 }
 
 Result<void> Checkpoint::ReadSharded(const std::string& index_path,
-                                     const SourceOpener& open) {
+                                     const Access& access) {
   format_ = CheckpointFormat::kSafetensors;
   ASSIGN_OR_RETURN(const std::string text,
                    ReadSmallTextFile(index_path, kMaxSafetensorsIndexBytes));
@@ -346,31 +346,37 @@ Result<void> Checkpoint::ReadSharded(const std::string& index_path,
   if (!index) return WithPath(std::move(index).error(), index_path);
   std::vector<SafetensorsFile> shards;
   std::vector<uint64_t> sizes;
+  WeightSet set;
   for (const std::string& name : index->shards) {
-    const std::string path = (fs::path(folder_) / name).string();
-    auto file = open(path);
-    if (!file) {
-      if (file.error().code == ErrorCode::kNotFound) {
+    set.files.push_back(PathHere((fs::path(folder_) / name).string()));
+    set.pieces.emplace_back();
+  }
+  for (size_t i = 0; i < set.files.size(); ++i) {
+    const std::string& path = set.files[i];
+    auto opened = OpenJoined(set, i, access.open);
+    if (!opened) {
+      if (opened.error().code == ErrorCode::kNotFound) {
         return Fail(ErrorCode::kNotFound,
                     StrCat("\"", EscapeForTerminal(index_path),
-                           "\" names the shard \"", EscapeForTerminal(name),
+                           "\" names the shard \"",
+                           EscapeForTerminal(index->shards[i]),
                            "\", which is not there"))
             .Id(kShardMissing)
             .Hint("fetch the missing file; without it the model is none");
       }
-      return WithContext(std::move(file).error(),
+      return WithContext(std::move(opened).error(),
                          StrCat("\"", EscapeForTerminal(index_path),
                                 "\" names a shard that cannot be opened"));
     }
-    ASSIGN_OR_RETURN(const SniffedContent content, SniffContent(**file));
-    if (content.format != CheckpointFormat::kSafetensors) {
-      return RefuseContent(path, content);
+    RETURN_IF_ERROR(Recognise(path, set.files.size(), access, *opened));
+    if (opened->is.format != CheckpointFormat::kSafetensors) {
+      return RefuseContent(path, opened->is);
     }
-    auto shard = ReadSafetensors(**file);
+    auto shard = ReadSafetensors(opened->source());
     if (!shard) return WithPath(std::move(shard).error(), path);
     shards.push_back(std::move(shard).value());
-    sizes.push_back((*file)->size());
-    AddFile({{path}, false, {{}}}, 0, {0, sizes.back()});
+    sizes.push_back(opened->source().size());
+    AddFile(set, i, *std::move(opened));
   }
   auto joined = JoinShards(*index, shards, sizes);
   if (!joined) return WithPath(std::move(joined).error(), index_path);

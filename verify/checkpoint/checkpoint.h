@@ -18,29 +18,15 @@
 #include "verify/base/file.h"
 #include "verify/base/joined_file.h"
 #include "verify/base/result.h"
+#include "verify/checkpoint/compressed_weights.h"
 #include "verify/checkpoint/gguf_reader.h"
 #include "verify/checkpoint/join_parts.h"
+#include "verify/checkpoint/sniff.h"
 #include "verify/checkpoint/tensor_table.h"
 #include "verify/checkpoint/weight_files.h"
 #include "verify/container/zip_reader.h"
 
 namespace verify {
-
-enum class CheckpointFormat {
-  kTorch,        // torch.save zip: *.pth, *.pt
-  kSafetensors,  // one file or shards with an index
-  kGguf,
-};
-std::string_view CheckpointFormatName(CheckpointFormat format);
-
-// What the first bytes of a file say that it is, in words for a message:
-// "a torch.save archive", "GGUF", "an HTML page", "a Git LFS pointer", ...
-struct SniffedContent {
-  std::optional<CheckpointFormat> format;
-  std::string description;
-};
-// Errors: those of reading.
-Result<SniffedContent> SniffContent(const ByteSource& file);
 
 // A stretch of a file with the CRC-32 that the file itself states for it; 0 if
 // its writer computed none. Compare with Crc32() (verify/container/crc32.h).
@@ -65,6 +51,17 @@ struct FilePlace {
 using SourceOpener =
     std::function<Result<std::unique_ptr<ByteSource>>(const std::string&)>;
 
+// What becomes of files that are compressed by zstd (NAME.zst) and cannot be
+// mapped.
+enum class CompressedFiles {
+  // kUnsupported, E-COMPRESSED, with what to do.
+  kRefuse,
+  // Decompressed into memory, if that much is free; else as above.
+  kInMemory,
+  // Read through content(). Spans tell places apart and must not be touched.
+  kStreamed,
+};
+
 // An opened checkpoint. Owns the maps of its files; spans from Bytes() are
 // valid while it lives. Movable; Bytes() is thread-safe.
 class Checkpoint {
@@ -75,12 +72,13 @@ class Checkpoint {
   //   or all with slices of the same ones | consolidated.safetensors |
   //   consolidated-N-of-N.safetensors | model.safetensors.index.json + shards |
   //   model.safetensors | *.gguf | *-N-of-N.gguf
-  // Each of the files but the index may be in pieces. Compressed ones (.zst)
-  // are kUnsupported, E-COMPRESSED.
+  // Each of the files but the index may be in pieces, or compressed (.zst).
   // Errors: those of weight_files.h and JoinParts; kNotFound, kIo, kCorrupt
   // (ids E-HTML, E-LFS-POINTER, E-EMPTY, E-CONTENT for a file that is no
   // weights at all, else those of its reader), kUnsupported, kLimit.
-  static Result<Checkpoint> Open(const std::string& path);
+  static Result<Checkpoint> Open(
+      const std::string& path,
+      CompressedFiles compressed = CompressedFiles::kRefuse);
 
   // The same without mapping the files: only names, shapes and places, for
   // saying what a damaged file has lost. Damage outside of the parts that hold
@@ -107,6 +105,15 @@ class Checkpoint {
   const std::string& whole_file(uint32_t file_index) const {
     return whole_[file_index].path;
   }
+  // What comes out of a file of files(), by its index; null if the file is not
+  // compressed. Places in such a file are places in what comes out.
+  const ByteSource* content(size_t file) const {
+    return file < contents_.size() ? contents_[file].source.get() : nullptr;
+  }
+  // A file is compressed, and one of them can only be read forward at little
+  // cost.
+  bool is_compressed() const;
+  bool is_forward_only() const;
   // Folder that holds the weights (where params.json and the tokenizer are).
   const std::string& folder() const { return folder_; }
   // Header and metadata if this is GGUF, else null.
@@ -138,39 +145,60 @@ class Checkpoint {
   const std::vector<StoredCrc>& stored_crcs() const { return stored_crcs_; }
 
  private:
-  static Result<Checkpoint> Read(const std::string& path, ZipCheck check,
-                                 const SourceOpener& open);
+  // How files are opened and looked at.
+  struct Access {
+    ZipCheck check = ZipCheck::kAll;
+    CompressedFiles compressed = CompressedFiles::kRefuse;
+    const SourceOpener& open;
+  };
+  static Result<Checkpoint> Read(const std::string& path, const Access& access);
   // One file, and where its pieces are.
   struct WholeFile {
     std::string path;
     size_t first = 0;              // of its pieces in paths_
     std::vector<uint64_t> begins;  // of each piece in the whole, and the end
   };
+  // A file, its pieces put together, or what comes out of it.
+  struct Opened {
+    std::unique_ptr<ByteSource> file;
+    CompressedContent content;     // instead of it; no source: not compressed
+    std::vector<uint64_t> begins;  // of each piece in the whole, and the end
+    SniffedContent is;
+
+    const ByteSource& source() const {
+      return file != nullptr ? *file : *content.source;
+    }
+  };
   struct OneFile {
+    Opened opened;
     CheckpointFormat format = CheckpointFormat::kTorch;
-    std::vector<uint64_t> begins;
     TensorTable tensors;
     std::unique_ptr<GgufFile> gguf;  // without its table
     std::vector<StoredCrc> crcs;
   };
+  static Result<Opened> OpenJoined(const WeightSet& set, size_t index,
+                                   const SourceOpener& open);
+  // Says what `opened` is, and opens what comes out of it if it is compressed.
+  static Result<void> Recognise(const std::string& path, size_t num_files,
+                                const Access& access, Opened& opened);
   static Result<OneFile> ReadOne(const WeightSet& set, size_t index,
-                                 ZipCheck check, const SourceOpener& open);
-  void AddFile(const WeightSet& set, size_t index,
-               std::vector<uint64_t> begins);
-  Result<void> ReadFile(const WeightSet& set, ZipCheck check,
-                        const SourceOpener& open);
-  Result<void> ReadParts(const WeightSet& set, ZipCheck check,
-                         const SourceOpener& open);
-  Result<void> ReadSharded(const std::string& index_path,
-                           const SourceOpener& open);
-  Result<void> Map();
+                                 const Access& access);
+  void AddFile(const WeightSet& set, size_t index, Opened opened);
+  Result<void> ReadFile(const WeightSet& set, const Access& access);
+  Result<void> ReadParts(const WeightSet& set, const Access& access);
+  Result<void> ReadSharded(const std::string& index_path, const Access& access);
+  Result<void> Map(CompressedFiles compressed);
   Result<void> CompareCopies() const;
+  Result<bool> SameBytes(const TensorSlice& a, const TensorSlice& b) const;
+  Result<void> CheckMemory() const;
 
   CheckpointFormat format_ = CheckpointFormat::kTorch;
   std::string folder_;
   std::vector<std::string> paths_;
   std::vector<WholeFile> whole_;
   std::vector<JoinedMap> maps_;  // of each whole file
+  // Of each path, if any file is compressed.
+  std::vector<CompressedContent> contents_;
   TensorTable tensors_;
   std::vector<TensorCopies> copies_;
   std::unique_ptr<GgufFile> gguf_;

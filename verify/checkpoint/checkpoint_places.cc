@@ -9,14 +9,59 @@
 #include <vector>
 
 #include "verify/base/check.h"
+#include "verify/base/memory.h"
 #include "verify/base/text.h"
 #include "verify/checkpoint/checkpoint.h"
 #include "verify/checkpoint/dtype.h"
 
 namespace verify {
+namespace {
 
-Result<void> Checkpoint::Map() {
+// What two copies of a tensor are compared by at a time.
+constexpr uint64_t kCompareBytes = 1u << 20;
+
+}  // namespace
+
+bool Checkpoint::is_compressed() const { return !contents_.empty(); }
+
+bool Checkpoint::is_forward_only() const {
+  return std::any_of(
+      contents_.begin(), contents_.end(),
+      [](const CompressedContent& content) { return content.forward_only; });
+}
+
+// What comes out has to fit into memory, of all files together.
+Result<void> Checkpoint::CheckMemory() const {
+  const auto free = AvailableMemory();
+  uint64_t wanted = 0;
+  for (const CompressedContent& content : contents_) {
+    if (content.source != nullptr) wanted += content.source->size();
+  }
+  if (!free.has_value() || wanted <= *free) return {};
+  return Fail(ErrorCode::kUnsupported,
+              StrCat("\"", EscapeForTerminal(whole_file(0)),
+                     "\": compressed by zstd, and ", FormatSize(wanted),
+                     " come out, more than the ", FormatSize(*free),
+                     " of memory that are free"))
+      .Id("E-COMPRESSED")
+      .Hint(StrCat("lodestone unpack ", EscapeForTerminal(whole_file(0)),
+                   " writes it out, lodestone convert can make it smaller"));
+}
+
+Result<void> Checkpoint::Map(CompressedFiles compressed) {
+  if (is_compressed() && compressed == CompressedFiles::kInMemory) {
+    RETURN_IF_ERROR(CheckMemory());
+  }
   for (const WholeFile& whole : whole_) {
+    if (const ByteSource* const source = content(whole.first)) {
+      ASSIGN_OR_RETURN(JoinedMap map,
+                       JoinedMap::Reserve(whole.path, source->size()));
+      if (compressed == CompressedFiles::kInMemory) {
+        RETURN_IF_ERROR(map.Fill(*source, 0, nullptr));
+      }
+      maps_.push_back(std::move(map));
+      continue;
+    }
     const auto first =
         paths_.begin() + static_cast<std::ptrdiff_t>(whole.first);
     ASSIGN_OR_RETURN(
@@ -32,6 +77,7 @@ Result<void> Checkpoint::Map() {
     }
     maps_.push_back(std::move(map));
   }
+  if (compressed == CompressedFiles::kInMemory) contents_.clear();
   std::vector<std::vector<ByteRange>> ranges(whole_.size());
   const auto need = [&](uint32_t file, uint64_t offset, uint64_t size_bytes) {
     if (whole_[file].begins.size() > 2) {
@@ -57,19 +103,56 @@ Result<void> Checkpoint::Map() {
   return CompareCopies();
 }
 
+Result<bool> Checkpoint::SameBytes(const TensorSlice& a,
+                                   const TensorSlice& b) const {
+  if (a.size_bytes != b.size_bytes) return false;
+  const auto content_of = [this](const TensorSlice& place) {
+    return content(whole_[place.file_index].first);
+  };
+  const ByteSource* const in_a = content_of(a);
+  const ByteSource* const in_b = content_of(b);
+  std::vector<std::byte> held_a;
+  std::vector<std::byte> held_b;
+  const auto bytes_at =
+      [this](const TensorSlice& place, const ByteSource* source, uint64_t at,
+             size_t count, std::vector<std::byte>& held) -> Result<ByteSpan> {
+    if (source == nullptr) {
+      return Bytes(place).subspan(static_cast<size_t>(at), count);
+    }
+    held.resize(count);
+    RETURN_IF_ERROR(source->ReadAt(place.offset + at, held));
+    return ByteSpan(held);
+  };
+  for (uint64_t at = 0; at < a.size_bytes;) {
+    const auto count =
+        static_cast<size_t>(std::min(kCompareBytes, a.size_bytes - at));
+    ASSIGN_OR_RETURN(const ByteSpan left, bytes_at(a, in_a, at, count, held_a));
+    ASSIGN_OR_RETURN(const ByteSpan right,
+                     bytes_at(b, in_b, at, count, held_b));
+    if (!std::equal(left.begin(), left.end(), right.begin())) return false;
+    at += count;
+  }
+  return true;
+}
+
 Result<void> Checkpoint::CompareCopies() const {
-  for (const TensorCopies& copies : copies_) {
-    const ByteSpan first = Bytes(copies.places.front());
-    for (const TensorSlice& place : copies.places) {
-      const ByteSpan bytes = Bytes(place);
-      if (std::equal(first.begin(), first.end(), bytes.begin(), bytes.end())) {
-        continue;
-      }
+  // In the order of the files, for those that are read forward.
+  std::vector<const TensorCopies*> in_order;
+  for (const TensorCopies& copies : copies_) in_order.push_back(&copies);
+  std::sort(in_order.begin(), in_order.end(),
+            [](const TensorCopies* a, const TensorCopies* b) {
+              return a->places.front().offset < b->places.front().offset;
+            });
+  for (const TensorCopies* const copies : in_order) {
+    for (const TensorSlice& place : copies->places) {
+      ASSIGN_OR_RETURN(const bool same,
+                       SameBytes(copies->places.front(), place));
+      if (same) continue;
       return Fail(ErrorCode::kCorrupt,
-                  StrCat("tensor \"", EscapeForTerminal(copies.name, 128),
+                  StrCat("tensor \"", EscapeForTerminal(copies->name, 128),
                          "\" differs between \"",
                          EscapeForTerminal(
-                             whole_file(copies.places.front().file_index)),
+                             whole_file(copies->places.front().file_index)),
                          "\" and \"",
                          EscapeForTerminal(whole_file(place.file_index)),
                          "\": slices of one model have the same"))

@@ -11,14 +11,16 @@
 #include "verify/container/archive.h"
 #include "verify/container/zstd_frames.h"
 #include "verify/container/zstd_seekable.h"
+#include "verify/container/zstd_streamed.h"
 
 namespace verify {
 namespace {
 
-class SeekableContent final : public ByteSource {
+// The content of a file that is open as long as it is.
+class OwningContent final : public ByteSource {
  public:
-  SeekableContent(std::unique_ptr<ByteSource> file,
-                  std::unique_ptr<SeekableZstd> content)
+  OwningContent(std::unique_ptr<ByteSource> file,
+                std::unique_ptr<ByteSource> content)
       : file_(std::move(file)), content_(std::move(content)) {}
 
   std::string_view name() const override { return file_->name(); }
@@ -30,7 +32,7 @@ class SeekableContent final : public ByteSource {
 
  private:
   std::unique_ptr<ByteSource> file_;  // that `content_` reads
-  std::unique_ptr<SeekableZstd> content_;
+  std::unique_ptr<ByteSource> content_;
 };
 
 // The first bytes of a file as a source by itself.
@@ -77,12 +79,39 @@ Result<std::optional<CompressedWeights>> LookIntoCompressed(
   return found;
 }
 
-Result<std::unique_ptr<ByteSource>> OpenSeekableContent(
-    std::unique_ptr<ByteSource> file) {
-  ASSIGN_OR_RETURN(std::unique_ptr<SeekableZstd> content,
-                   SeekableZstd::Open(*file, kZstdWindowLog));
-  return std::unique_ptr<ByteSource>(
-      std::make_unique<SeekableContent>(std::move(file), std::move(content)));
+Result<CompressedContent> OpenCompressedContent(
+    std::unique_ptr<ByteSource> file, uint64_t keep_bytes) {
+  CompressedContent opened;
+  ZstdOptions options;
+  options.limit.max_bytes = UINT64_MAX;  // whoever takes it knows how much
+  const auto open = [&]() -> Result<std::unique_ptr<ByteSource>> {
+    ASSIGN_OR_RETURN(const bool has_table, HasSeekTable(*file));
+    opened.forward_only = !has_table;
+    if (!has_table) {
+      ASSIGN_OR_RETURN(auto streamed,
+                       StreamedZstd::Open(*file, options, keep_bytes));
+      return std::unique_ptr<ByteSource>(std::move(streamed));
+    }
+    ASSIGN_OR_RETURN(
+        auto seekable,
+        SeekableZstd::Open(*file, options.max_window_log, keep_bytes));
+    RETURN_IF_ERROR(CheckOutput(options.limit, seekable->size(), file->size()));
+    return std::unique_ptr<ByteSource>(std::move(seekable));
+  };
+  auto content = open();
+  if (!content) {
+    Error error = std::move(content).error();
+    if (error.id == "E-ARCHIVE-BOMB" || error.id == "E-ZSTD-WINDOW" ||
+        error.id == "E-SEEK-TABLE") {
+      error.hint =
+          "if that is right, lodestone unpack writes it out: it can be told "
+          "how much may come out, and how";
+    }
+    return Unexpected(std::move(error));
+  }
+  opened.source =
+      std::make_unique<OwningContent>(std::move(file), *std::move(content));
+  return opened;
 }
 
 }  // namespace verify

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights that are compressed by zstd as a whole, NAME.zst. Those of the
-// seekable form can be read at any place, a frame at a time; none can be
-// mapped. Tested by tests/verify/checkpoint/compressed_weights_test.cc.
+// Weights that are compressed by zstd as a whole, NAME.zst. They cannot be
+// mapped; those of the seekable form are read at any place, a frame at a time,
+// others from the start on.
+// Tested by tests/verify/checkpoint/compressed_weights_test.cc.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,7 @@
 
 #include "verify/base/file.h"
 #include "verify/base/result.h"
-#include "verify/checkpoint/checkpoint.h"
+#include "verify/checkpoint/sniff.h"
 
 namespace verify {
 
@@ -26,9 +27,15 @@ struct CompressedWeights {
 Result<std::optional<CompressedWeights>> LookIntoCompressed(
     const ByteSource& file);
 
-// What comes out of a seekable zstd file, as a file. Keeps one frame in memory
-// (SeekableZstd). Errors: those of SeekableZstd::Open.
-Result<std::unique_ptr<ByteSource>> OpenSeekableContent(
-    std::unique_ptr<ByteSource> file);
+// What comes out of a zstd file, as a file.
+struct CompressedContent {
+  std::unique_ptr<ByteSource> source;
+  bool forward_only = false;  // no seek table: StreamedZstd
+};
+// `keep_bytes` of what comes out stay in memory for whoever reads beside or
+// before the last place. Errors: those of SeekableZstd::Open or
+// StreamedZstd::Open.
+Result<CompressedContent> OpenCompressedContent(
+    std::unique_ptr<ByteSource> file, uint64_t keep_bytes);
 
 }  // namespace verify

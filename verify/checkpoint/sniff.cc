@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Says what a file is by its first bytes.
-// Tested by tests/verify/checkpoint/sniff_test.cc.
+#include "verify/checkpoint/sniff.h"
+
 #include <algorithm>
 #include <array>
 #include <span>
@@ -8,7 +8,6 @@
 #include "verify/base/bytes.h"
 #include "verify/base/text.h"
 #include "verify/base/web_page.h"
-#include "verify/checkpoint/checkpoint.h"
 #include "verify/container/archive.h"
 #include "verify/container/tar_reader.h"
 
@@ -88,6 +87,18 @@ bool IsTextPickle(std::string_view text) {
 }
 
 }  // namespace
+
+std::string_view CheckpointFormatName(CheckpointFormat format) {
+  switch (format) {
+    case CheckpointFormat::kTorch:
+      return "torch";
+    case CheckpointFormat::kSafetensors:
+      return "safetensors";
+    case CheckpointFormat::kGguf:
+      return "gguf";
+  }
+  return "unknown";
+}
 
 Result<SniffedContent> SniffContent(const ByteSource& file) {
   std::array<std::byte, kPrefixBytes> buffer{};

@@ -111,16 +111,16 @@ bool IsWholeCheckpoint(std::string_view name) {
          name == kShardIndexName || name.ends_with(".gguf");
 }
 
-// "consolidated.00.pth.zst"
-bool IsCompressed(std::string_view name) {
-  for (const std::string_view extension : {".zst", ".zstd"}) {
-    if (!name.ends_with(extension)) continue;
-    const std::string_view whole =
-        name.substr(0, name.size() - extension.size());
-    return ParsePartName(whole).has_value() ||
-           (IsWholeCheckpoint(whole) && whole != kShardIndexName);
+constexpr std::string_view kCompressedExtensions[] = {".zst", ".zstd"};
+
+// "consolidated.00.pth" of "consolidated.00.pth.zst"; of another name itself.
+std::string_view WithoutCompression(std::string_view name) {
+  for (const std::string_view extension : kCompressedExtensions) {
+    if (name.ends_with(extension)) {
+      return name.substr(0, name.size() - extension.size());
+    }
   }
-  return false;
+  return name;
 }
 
 Result<std::vector<std::string>> ListNames(const std::string& folder) {
@@ -232,6 +232,7 @@ struct FoundFile {
   std::string name;
   std::vector<PieceName> pieces;  // none: it is whole
   std::optional<PartName> part;   // what its name says, if it is one of several
+  bool is_compressed = false;
 
   // A name that is there.
   std::string name_here() const {
@@ -242,24 +243,37 @@ struct FoundFile {
 
 struct FoundSet {
   std::vector<FoundFile> files;
+
+  bool is_compressed() const {
+    return std::all_of(files.begin(), files.end(), [](const FoundFile& file) {
+      return file.is_compressed;
+    });
+  }
 };
 
-// Weights among the names, each whole or in pieces.
+// Weights among the names, which are sorted, each whole or in pieces.
 std::vector<FoundFile> FindFiles(const std::vector<std::string>& names) {
   std::vector<FoundFile> files;
   std::map<std::string, size_t> by_group;
   for (const std::string& name : names) {
     auto piece = ParsePieceName(name);
-    const std::string& whole = piece.has_value() ? piece->whole : name;
+    const std::string_view plain = WithoutCompression(name);
+    const bool is_compressed = !piece.has_value() && plain != name;
+    const std::string whole(piece.has_value() ? piece->whole : plain);
     auto part = ParsePartName(whole);
     if (!part.has_value() && !IsWholeCheckpoint(whole)) continue;
-    if (whole == kShardIndexName && piece.has_value()) continue;
+    if (whole == kShardIndexName && whole != name) continue;
+    // What was unpacked beside its archive is what is used.
+    if (is_compressed &&
+        std::binary_search(names.begin(), names.end(), whole)) {
+      continue;
+    }
     if (!piece.has_value()) {
-      files.push_back({name, {}, std::move(part)});
+      files.push_back({name, {}, std::move(part), is_compressed});
       continue;
     }
     const auto [it, is_new] = by_group.emplace(piece->group(), files.size());
-    if (is_new) files.push_back({whole, {}, std::move(part)});
+    if (is_new) files.push_back({whole, {}, std::move(part), false});
     files[it->second].pieces.push_back(*std::move(piece));
   }
   for (FoundFile& file : files) {
@@ -380,6 +394,16 @@ bool Names(const FoundFile& file, const std::string& name,
 
 }  // namespace
 
+std::string PathHere(const std::string& path) {
+  std::error_code ignored;
+  if (fs::exists(path, ignored)) return path;
+  for (const std::string_view extension : kCompressedExtensions) {
+    const std::string compressed = StrCat(path, extension);
+    if (fs::is_regular_file(compressed, ignored)) return compressed;
+  }
+  return path;
+}
+
 bool WeightSet::in_pieces() const {
   return std::any_of(pieces.begin(), pieces.end(),
                      [](const auto& of_file) { return !of_file.empty(); });
@@ -389,21 +413,23 @@ Result<std::vector<WeightSet>> ListWeightSets(const std::string& folder) {
   ASSIGN_OR_RETURN(const auto names, ListNames(folder));
   std::vector<WeightSet> sets;
   for (const FoundSet& found : GroupNames(names)) {
-    sets.push_back(InFolder(folder, found));
+    if (!found.is_compressed()) sets.push_back(InFolder(folder, found));
   }
   return sets;
 }
 
 Result<WeightSet> ChooseWeightSet(const std::string& folder) {
   ASSIGN_OR_RETURN(const auto names, ListNames(folder));
-  const std::vector<FoundSet> found = GroupNames(names);
+  std::vector<FoundSet> found = GroupNames(names);
   const std::string shown = EscapeForTerminal(folder);
+  // Beside weights that can be used as they are, compressed ones are passed
+  // over.
+  if (!std::all_of(found.begin(), found.end(),
+                   [](const FoundSet& set) { return set.is_compressed(); })) {
+    std::erase_if(found,
+                  [](const FoundSet& set) { return set.is_compressed(); });
+  }
   if (found.empty()) {
-    // What is compressed cannot be used, but is better named than passed over.
-    for (const std::string& name : names) {
-      if (!IsCompressed(name)) continue;
-      return WeightSet{{(fs::path(folder) / name).string()}, false, {{}}};
-    }
     return Fail(ErrorCode::kNotFound,
                 StrCat("\"", shown, "\": no weights in this folder"))
         .Hint(
@@ -429,7 +455,9 @@ Result<WeightSet> WeightSetOf(const std::string& path) {
   const fs::path full(path);
   const std::string name = full.filename().string();
   const auto piece = ParsePieceName(name);
-  const auto part = ParsePartName(piece.has_value() ? piece->whole : name);
+  const auto part =
+      ParsePartName(piece.has_value() ? std::string_view(piece->whole)
+                                      : WithoutCompression(name));
   std::error_code ignored;
   const bool is_there = fs::exists(full, ignored);
   const WeightSet alone{{path}, name == kShardIndexName, {{}}};

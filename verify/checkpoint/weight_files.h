@@ -32,6 +32,8 @@ inline constexpr std::string_view kShardMissing = "E-SHARD-MISSING";
 // have the name of the whole and one of these behind it:
 //   -splitN (from 0), -split-a or -split-aa (in order of the alphabet),
 //   .partNofN (from 1)
+// A whole file may be compressed, with .zst or .zstd behind its name; it is
+// passed over if the same is there without.
 struct WeightSet {
   std::vector<std::string> files;
   bool is_index = false;
@@ -43,12 +45,16 @@ struct WeightSet {
   bool in_pieces() const;
 };
 
-// The sets of a folder, by the name of their first file. A file that is missing
-// in a set is not looked for. Errors: kNotFound, kIo, kLimit (too many files).
+// `path`, or that of its compressed form if only this is there.
+std::string PathHere(const std::string& path);
+
+// The sets of a folder, by the name of their first file, but for those all of
+// whose files are compressed. A file that is missing in a set is not looked
+// for. Errors: kNotFound, kIo, kLimit (too many files).
 Result<std::vector<WeightSet>> ListWeightSets(const std::string& folder);
 
-// The one set that a folder holds, complete; if there is none, a file that is
-// compressed weights by its name (NAME.zst). Errors: those above; kNotFound
+// The one set that a folder holds, complete; one that is all compressed only if
+// there is no other. Errors: those above; kNotFound
 // (no weights; kShardMissing), kInvalidArgument (more than one).
 Result<WeightSet> ChooseWeightSet(const std::string& folder);
 

@@ -142,7 +142,8 @@ Result<ZstdSummary> CheckSeekTable(const ByteSource& file,
 }
 
 Result<std::unique_ptr<SeekableZstd>> SeekableZstd::Open(const ByteSource& file,
-                                                         int max_window_log) {
+                                                         int max_window_log,
+                                                         uint64_t keep_bytes) {
   ASSIGN_OR_RETURN(SeekTable table, ReadSeekTable(file));
   for (size_t i = 0; i < table.num_frames(); ++i) {
     const uint64_t content =
@@ -159,12 +160,54 @@ Result<std::unique_ptr<SeekableZstd>> SeekableZstd::Open(const ByteSource& file,
           .Hint("--ignore-seek-table reads the frames one after the other");
     }
   }
-  return std::make_unique<SeekableZstd>(file, std::move(table), max_window_log);
+  return std::make_unique<SeekableZstd>(file, std::move(table), max_window_log,
+                                        keep_bytes);
 }
 
-Result<void> SeekableZstd::LoadLocked(size_t frame) const {
-  if (loaded_ == frame) return {};
-  loaded_.reset();
+void SeekableZstd::ForgetOld() const {
+  auto it = kept_.end();
+  while (it != kept_.begin() && kept_bytes_ > keep_bytes_) {
+    --it;
+    // Neither the one that is about to be used nor one that is not there yet.
+    if (it == kept_.begin() || it->content == nullptr) continue;
+    kept_bytes_ -= it->content->size();
+    kept_by_frame_.erase(it->frame);
+    it = kept_.erase(it);
+  }
+}
+
+Result<SeekableZstd::Content> SeekableZstd::ContentOf(size_t frame) const {
+  std::unique_lock lock(mu_);
+  while (true) {
+    const auto found = kept_by_frame_.find(frame);
+    if (found == kept_by_frame_.end()) break;
+    if (found->second->content != nullptr) {
+      kept_.splice(kept_.begin(), kept_, found->second);
+      return found->second->content;
+    }
+    done_.wait(lock);
+  }
+  kept_.push_front({frame, nullptr});
+  const auto entry = kept_.begin();
+  kept_by_frame_.emplace(frame, entry);
+  lock.unlock();
+  Result<Content> content = Decompress(frame);
+  lock.lock();
+  if (content) {
+    entry->content = *content;
+    kept_bytes_ += (*content)->size();
+    kept_.splice(kept_.begin(), kept_, entry);
+    ForgetOld();
+  } else {
+    kept_by_frame_.erase(frame);
+    kept_.erase(entry);
+  }
+  lock.unlock();
+  done_.notify_all();
+  return content;
+}
+
+Result<SeekableZstd::Content> SeekableZstd::Decompress(size_t frame) const {
   const SeekTable::Entry& entry = table_.entries[frame];
   const SeekTable::Entry& end = table_.entries[frame + 1];
   const uint64_t want = end.content - entry.content;
@@ -187,8 +230,8 @@ Result<void> SeekableZstd::LoadLocked(size_t frame) const {
   options.limit.max_ratio = ~uint64_t{0};
   options.limit.max_bytes = want;
   ZstdStream stream(input, options);
-  content_.resize(static_cast<size_t>(want));
-  ASSIGN_OR_RETURN(const size_t got, ReadUpTo(stream, content_));
+  std::vector<std::byte> content(static_cast<size_t>(want));
+  ASSIGN_OR_RETURN(const size_t got, ReadUpTo(stream, content));
   std::array<std::byte, 1> more{};
   auto beyond = stream.Read(more);
   if (!beyond) {
@@ -197,15 +240,14 @@ Result<void> SeekableZstd::LoadLocked(size_t frame) const {
   }
   if (got != want) return disagree();
   if (table_.has_checksums &&
-      static_cast<uint32_t>(Xxh64(content_)) != entry.checksum) {
+      static_cast<uint32_t>(Xxh64(content)) != entry.checksum) {
     return Fail(ErrorCode::kCorrupt,
                 StrCat("zstd: what came out of frame ", frame,
                        " differs from its checksum in the seek table"))
         .At(entry.offset)
         .Id("E-ZSTD-CHECKSUM");
   }
-  loaded_ = frame;
-  return {};
+  return std::make_shared<const std::vector<std::byte>>(std::move(content));
 }
 
 Result<void> SeekableZstd::ReadAt(uint64_t offset,
@@ -216,7 +258,6 @@ Result<void> SeekableZstd::ReadAt(uint64_t offset,
                        out.size(), " bytes wanted, ", size(), " come out"))
         .At(offset);
   }
-  const std::lock_guard lock(mu_);
   while (!out.empty()) {
     // The last entry that begins at or before `offset`; empty frames share
     // their place with the one that has the byte.
@@ -226,11 +267,11 @@ Result<void> SeekableZstd::ReadAt(uint64_t offset,
                            return at < entry.content;
                          });
     const auto frame = static_cast<size_t>(after - table_.entries.begin()) - 1;
-    RETURN_IF_ERROR(LoadLocked(frame));
+    ASSIGN_OR_RETURN(const Content content, ContentOf(frame));
     const auto skip =
         static_cast<size_t>(offset - table_.entries[frame].content);
-    const size_t share = std::min(out.size(), content_.size() - skip);
-    std::copy_n(content_.begin() + static_cast<ptrdiff_t>(skip), share,
+    const size_t share = std::min(out.size(), content->size() - skip);
+    std::copy_n(content->begin() + static_cast<ptrdiff_t>(skip), share,
                 out.begin());
     out = out.subspan(share);
     offset += share;

@@ -6,12 +6,13 @@
 // tests/fuzz/seek_table_fuzz.cc.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <mutex>
-#include <optional>
-#include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "verify/base/file.h"
@@ -55,20 +56,24 @@ Result<ZstdSummary> CheckSeekTable(const ByteSource& file,
                                    const CancelToken* cancel = nullptr);
 
 // What comes out of a seekable file, at any place. Each frame that is read is
-// held against its table entry and its checksums. Keeps one frame in memory,
-// at most kMaxSeekableFrameBytes. Thread-safe.
+// held against its table entry and its checksums. Frames that were read last
+// stay in memory: as many as `keep_bytes` hold, one at the least. Thread-safe;
+// several threads decompress several frames at once.
 class SeekableZstd final : public ByteSource {
  public:
   // `file` must outlive it. Errors: those of ReadSeekTable, kUnsupported (a
   // frame too large to read at random).
   static Result<std::unique_ptr<SeekableZstd>> Open(const ByteSource& file,
-                                                    int max_window_log);
+                                                    int max_window_log,
+                                                    uint64_t keep_bytes = 0);
 
   // `table`: of that file. Use Open.
-  SeekableZstd(const ByteSource& file, SeekTable table, int max_window_log)
+  SeekableZstd(const ByteSource& file, SeekTable table, int max_window_log,
+               uint64_t keep_bytes)
       : file_(file),
         table_(std::move(table)),
-        max_window_log_(max_window_log) {}
+        max_window_log_(max_window_log),
+        keep_bytes_(keep_bytes) {}
 
   std::string_view name() const override { return file_.name(); }
   uint64_t size() const override { return table_.content_bytes(); }
@@ -79,15 +84,27 @@ class SeekableZstd final : public ByteSource {
   Result<void> ReadAt(uint64_t offset, std::span<std::byte> out) const override;
 
  private:
-  Result<void> LoadLocked(size_t frame) const;
+  using Content = std::shared_ptr<const std::vector<std::byte>>;
+  struct Kept {
+    size_t frame = 0;
+    Content content;  // null while a thread decompresses it
+  };
+  using KeptList = std::list<Kept>;
+
+  Result<Content> ContentOf(size_t frame) const;
+  Result<Content> Decompress(size_t frame) const;
+  void ForgetOld() const;  // requires mu_
 
   const ByteSource& file_;
   SeekTable table_;
   int max_window_log_;
+  uint64_t keep_bytes_;
   mutable std::mutex mu_;
-  // The frame at hand; guarded by mu_.
-  mutable std::optional<size_t> loaded_;
-  mutable std::vector<std::byte> content_;
+  mutable std::condition_variable done_;  // with a frame, well or not
+  // All guarded by mu_; the frame that was asked for last stands first.
+  mutable KeptList kept_;
+  mutable std::unordered_map<size_t, KeptList::iterator> kept_by_frame_;
+  mutable uint64_t kept_bytes_ = 0;
 };
 
 }  // namespace verify

@@ -50,7 +50,7 @@ std::vector<PlannedTensor> Tensors(
 TEST(CutUnitsTest, PutsSmallTensorsTogether) {
   // 8, 8 and 40 bytes: 32 + 32 + 64 with their padding.
   const auto units = CutUnits(
-      Tensors({{Matrix(1, 2)}, {Matrix(1, 2)}, {Matrix(1, 10)}}), 1000);
+      Tensors({{Matrix(1, 2)}, {Matrix(1, 2)}, {Matrix(1, 10)}}), {1000});
   ASSERT_TRUE(units);
   ASSERT_EQ(units->size(), 1u);
   const Unit& unit = units->front();
@@ -64,7 +64,7 @@ TEST(CutUnitsTest, PutsSmallTensorsTogether) {
 
 TEST(CutUnitsTest, CutsLargeTensorsBetweenRows) {
   // Two experts of 5 rows of 40 bytes; two rows and no third in a unit of 100.
-  const auto units = CutUnits(Tensors({{Matrix(5, 10), Matrix(5, 10)}}), 100);
+  const auto units = CutUnits(Tensors({{Matrix(5, 10), Matrix(5, 10)}}), {100});
   ASSERT_TRUE(units);
   ASSERT_EQ(units->size(), 5u);
   uint64_t at = 100;
@@ -84,7 +84,7 @@ TEST(CutUnitsTest, CutsLargeTensorsBetweenRows) {
 }
 
 TEST(CutUnitsTest, TakesARowThatIsLongerThanAUnit) {
-  const auto units = CutUnits(Tensors({{Matrix(3, 100)}}), 64);
+  const auto units = CutUnits(Tensors({{Matrix(3, 100)}}), {64});
   ASSERT_TRUE(units);
   ASSERT_EQ(units->size(), 3u);
   EXPECT_EQ((*units)[1].bytes, 400u);
@@ -94,18 +94,35 @@ TEST(CutUnitsTest, KeepsRowsThatShareLinesTogether) {
   StoredMatrix across = Matrix(70, 10);
   across.row_stride = 1;
   across.col_stride = 70;
-  const auto units = CutUnits(Tensors({{Matrix(1, 2)}, {across}}), 100);
+  const auto units = CutUnits(Tensors({{Matrix(1, 2)}, {across}}), {100});
   ASSERT_TRUE(units);
   ASSERT_EQ(units->size(), 4u);  // the small one; 32, 32 and 6 rows
   EXPECT_EQ((*units)[1].rows[0].count, 32u);
   EXPECT_EQ((*units)[3].rows[0].count, 6u);
 }
 
+TEST(CutUnitsTest, KeepsMatricesApartIfAsked) {
+  StoredMatrix across = Matrix(70, 10);
+  across.row_stride = 1;
+  across.col_stride = 70;
+  const auto units = CutUnits(
+      Tensors({{Matrix(1, 2)}, {Matrix(5, 10), Matrix(5, 10)}, {across}}),
+      {.bytes = 1000, .one_matrix = true});
+  ASSERT_TRUE(units);
+  ASSERT_EQ(units->size(), 4u);
+  for (size_t i = 0; i < units->size(); ++i) {
+    ASSERT_EQ((*units)[i].rows.size(), 1u) << i;
+  }
+  EXPECT_EQ((*units)[2].rows[0].source, 1u);
+  // Past the size asked for: 70 rows of 40 bytes.
+  EXPECT_EQ((*units)[3].rows[0].count, 70u);
+}
+
 TEST(CutUnitsTest, BeginsAnewInEachFile) {
   auto tensors = Tensors({{Matrix(1, 2)}, {Matrix(1, 2)}});
   tensors[1].file = 1;
   tensors[1].offset = 8;
-  const auto units = CutUnits(tensors, 1000);
+  const auto units = CutUnits(tensors, {1000});
   ASSERT_TRUE(units);
   ASSERT_EQ(units->size(), 2u);
   EXPECT_EQ((*units)[1].file, 1u);
@@ -116,7 +133,7 @@ TEST(DigestOfTest, TellsPlansApart) {
   ConvertPlan plan;
   plan.files.push_back({"a", "head", 500});
   plan.tensors = Tensors({{Matrix(5, 10)}});
-  plan.units = *CutUnits(plan.tensors, 100);
+  plan.units = *CutUnits(plan.tensors, {100});
   const auto digest = DigestOf(plan, {"1 2 3"});
   EXPECT_EQ(DigestOf(plan, {"1 2 3"}), digest);
   EXPECT_NE(DigestOf(plan, {"1 2 4"}), digest);
@@ -133,7 +150,7 @@ TEST(DigestOfTest, TellsPlansApart) {
   EXPECT_TRUE(
       differs([](ConvertPlan& p) { p.tensors[0].sources[0].col_stride = 2; }));
   EXPECT_TRUE(
-      differs([](ConvertPlan& p) { p.units = *CutUnits(p.tensors, 40); }));
+      differs([](ConvertPlan& p) { p.units = *CutUnits(p.tensors, {40}); }));
 }
 
 }  // namespace

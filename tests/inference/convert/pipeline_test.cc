@@ -38,7 +38,7 @@ class PipelineTest : public testing::Test {
     tensor.bytes = 6400;
     tensor.padded_bytes = 6400;
     plan_.tensors = {tensor};
-    plan_.units = *CutUnits(plan_.tensors, 96);
+    plan_.units = *CutUnits(plan_.tensors, {96});
     for (size_t i = 0; i < plan_.units.size(); ++i) all_.push_back(i);
   }
 

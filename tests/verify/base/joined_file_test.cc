@@ -8,7 +8,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -149,6 +151,49 @@ TEST(JoinedMapTest, RefusesToCopyTooMuch) {
   ASSERT_TRUE(even);
   ASSERT_TRUE(even->Bridge({{0, 2 * side}}));
   EXPECT_EQ(even->Bytes(side - 1, 2).size(), 2u);
+}
+
+TEST(JoinedMapTest, ReservesAddressesAndFillsThem) {
+  const std::string whole = Numbers(20'000'003);  // more than one step
+  auto map = JoinedMap::Reserve("x.zst", whole.size());
+  ASSERT_TRUE(map) << map.error().ToString();
+  EXPECT_EQ(map->size(), whole.size());
+  const ByteSpan part = map->Bytes(1000, 500);
+  EXPECT_EQ(map->Bytes(1100, 1).data(), part.data() + 100);
+  const JoinedMap moved = [&] {
+    const MemorySource content(AsBytes(whole));
+    EXPECT_TRUE(map->Fill(content, 3, nullptr));
+    return *std::move(map);
+  }();
+  EXPECT_EQ(moved.Bytes(1000, 500).data(), part.data());
+  EXPECT_EQ(Text(moved.Bytes(0, whole.size())), whole);
+}
+
+TEST(JoinedMapTest, FillingEndsWithAnErrorOrWhenCancelled) {
+  // Says that it is longer than what can be read.
+  class Short final : public ByteSource {
+   public:
+    std::string_view name() const override { return "short"; }
+    uint64_t size() const override { return 100'000'000; }
+    Result<void> ReadAt(uint64_t offset, std::span<std::byte>) const override {
+      if (offset < 50'000'000) return {};
+      return Fail(ErrorCode::kCorrupt, "no more");
+    }
+  };
+  auto map = JoinedMap::Reserve("x.zst", Short().size());
+  ASSERT_TRUE(map);
+  ExpectError(map->Fill(Short(), 2, nullptr), ErrorCode::kCorrupt, "no more");
+  CancelToken cancel;
+  cancel.Cancel();
+  ExpectError(map->Fill(Short(), 2, &cancel), ErrorCode::kCancelled,
+              "cancelled");
+}
+
+TEST(JoinedMapTest, ReservesNothingForNothing) {
+  auto map = JoinedMap::Reserve("empty.zst", 0);
+  ASSERT_TRUE(map);
+  EXPECT_TRUE(map->Bytes(0, 0).empty());
+  EXPECT_TRUE(map->Fill(MemorySource({}), 1, nullptr));
 }
 
 }  // namespace

@@ -3,15 +3,20 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tests/support/archive_builder.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_checkpoint.h"
-#include "verify/checkpoint/weight_files.h"
+#include "verify/base/json.h"
+#include "verify/checkpoint/checkpoint.h"
 
 namespace verify {
 namespace {
@@ -70,7 +75,7 @@ TEST(CompressedWeightsTest, TablesAreReadInPlaceIfSeekable) {
     EXPECT_EQ(found->shape, tensor.shape);
     EXPECT_EQ(found->offset, tensor.offset);
   }
-  // Numbers cannot be had.
+  // Numbers cannot be had in place.
   const auto numbers = Checkpoint::Open(packed.path());
   ExpectError(numbers, ErrorCode::kUnsupported, "safetensors compressed",
               "E-COMPRESSED");
@@ -91,6 +96,112 @@ TEST(CompressedWeightsTest, OthersNameTheNextStep) {
   // Other zstd data is no weights.
   ExpectError(Checkpoint::Open(dir.Write("x.zst", tests::ZstdFrameOf("x"))),
               ErrorCode::kCorrupt, "zstd data", "E-CONTENT");
+}
+
+// The tensors of `opened` are those of `plain`, byte for byte.
+void ExpectSameBytes(const Checkpoint& opened, const Checkpoint& plain) {
+  ASSERT_EQ(opened.tensors().size(), plain.tensors().size());
+  for (const TensorInfo& tensor : plain.tensors().tensors()) {
+    const TensorInfo* const found = opened.tensors().Find(tensor.name);
+    ASSERT_NE(found, nullptr);
+    const ByteSpan expected = plain.Bytes(tensor);
+    const ByteSpan bytes = opened.Bytes(*found);
+    ASSERT_EQ(bytes.size(), expected.size());
+    const std::vector<FilePlace> places = opened.PlacesOf(*found);
+    ASSERT_EQ(places.size(), 1u);
+    const ByteSource* const content = opened.content(places[0].file);
+    if (content == nullptr) {
+      EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), expected.begin()))
+          << tensor.name;
+      continue;
+    }
+    std::vector<std::byte> read(expected.size());
+    ASSERT_TRUE(content->ReadAt(places[0].offset, read));
+    EXPECT_TRUE(std::equal(read.begin(), read.end(), expected.begin()))
+        << tensor.name;
+  }
+}
+
+TEST(CompressedWeightsTest, NumbersAreHadInMemoryOrStreamed) {
+  const std::string weights = Weights();
+  const TempDir dir;
+  const auto plain = Checkpoint::Open(dir.Write("model.safetensors", weights));
+  ASSERT_TRUE(plain);
+  EXPECT_FALSE(plain->is_compressed());
+  EXPECT_EQ(plain->content(0), nullptr);
+  for (const std::string& bytes :
+       {tests::ZstdFrameOf(weights),
+        tests::ZstdFrameOf(weights, {.content_size = false}),
+        tests::SeekableOf(weights, 10'000)}) {
+    const TempDir packed;
+    packed.Write("consolidated.safetensors.zst", bytes);
+    const auto memory =
+        Checkpoint::Open(packed.path(), CompressedFiles::kInMemory);
+    ASSERT_TRUE(memory) << memory.error().ToString();
+    EXPECT_FALSE(memory->is_compressed());
+    ExpectSameBytes(*memory, *plain);
+    const auto streamed =
+        Checkpoint::Open(packed.path(), CompressedFiles::kStreamed);
+    ASSERT_TRUE(streamed) << streamed.error().ToString();
+    EXPECT_TRUE(streamed->is_compressed());
+    EXPECT_EQ(streamed->is_forward_only(),
+              bytes != tests::SeekableOf(weights, 10'000));
+    ASSERT_NE(streamed->content(0), nullptr);
+    EXPECT_EQ(streamed->content(0)->size(), weights.size());
+    ExpectSameBytes(*streamed, *plain);
+  }
+}
+
+TEST(CompressedWeightsTest, ShardsOfAnIndexMayBeCompressed) {
+  const auto tensors = tests::TinyTensors(tests::TinyConfig());
+  const auto middle =
+      tensors.begin() + static_cast<std::ptrdiff_t>(tensors.size() / 2);
+  Json map = Json::object();
+  for (auto it = tensors.begin(); it != tensors.end(); ++it) {
+    map[it->name] = it < middle ? "model-00001-of-00002.safetensors"
+                                : "model-00002-of-00002.safetensors";
+  }
+  const TempDir dir;
+  const std::string first = tests::SafetensorsFile({tensors.begin(), middle});
+  const std::string second = tests::SafetensorsFile({middle, tensors.end()});
+  dir.Write("model.safetensors.index.json", Json{{"weight_map", map}}.dump());
+  dir.Write("model-00001-of-00002.safetensors", first);
+  dir.Write("model-00002-of-00002.safetensors.zst", tests::ZstdFrameOf(second));
+  const auto opened = Checkpoint::Open(dir.path(), CompressedFiles::kStreamed);
+  ASSERT_TRUE(opened) << opened.error().ToString();
+  EXPECT_EQ(opened->content(0), nullptr);
+  ASSERT_NE(opened->content(1), nullptr);
+  EXPECT_EQ(opened->content(1)->size(), second.size());
+  ExpectError(Checkpoint::Open(dir.path()), ErrorCode::kUnsupported,
+              "model-00002-of-00002.safetensors.zst", "E-COMPRESSED");
+}
+
+TEST(CompressedWeightsTest, WhatComesOutIsReadAsHostile) {
+  const std::string weights = Weights();
+  std::string flipped = tests::ZstdFrameOf(weights);
+  flipped.back() = static_cast<char>(flipped.back() ^ 1);
+  const TempDir dir;
+  const std::string path = dir.Write("model.safetensors.zst", flipped);
+  ExpectError(Checkpoint::Open(path, CompressedFiles::kInMemory),
+              ErrorCode::kCorrupt, "checksum", "E-ZSTD-CHECKSUM");
+  dir.Write("model.safetensors.zst", tests::ZstdFrameOf(weights + "x"));
+  for (const auto how :
+       {CompressedFiles::kInMemory, CompressedFiles::kStreamed}) {
+    ExpectError(Checkpoint::Open(path, how), ErrorCode::kCorrupt,
+                "model.safetensors.zst", "E-SAFETENSORS");
+  }
+}
+
+TEST(CompressedWeightsTest, E1RefusesABombInEveryForm) {
+  const std::string zeros(80u << 20, '\0');
+  for (const std::string& bytes :
+       {tests::ZstdFrameOf(zeros), tests::SeekableOf(zeros, 40u << 20)}) {
+    const auto opened = OpenCompressedContent(
+        std::make_unique<MemorySource>(AsBytes(bytes)), 0);
+    ExpectError(opened, ErrorCode::kLimit, "weights do not shrink like that",
+                "E-ARCHIVE-BOMB");
+    EXPECT_NE(opened.error().hint.find("lodestone unpack"), std::string::npos);
+  }
 }
 
 }  // namespace

@@ -63,6 +63,54 @@ TEST(WeightFilesTest, FindsTheOneSetOfAFolder) {
   }
 }
 
+TEST(WeightFilesTest, AnyFileMayBeCompressed) {
+  const std::vector<std::vector<std::string>> sets = {
+      {"consolidated.00.pth.zst"},
+      {"model.safetensors.zstd"},
+      {"consolidated.00.pth", "consolidated.01.pth.zst"},
+      {"a-00001-of-00002.gguf.zst", "a-00002-of-00002.gguf.zst"},
+  };
+  for (const auto& names : sets) {
+    std::vector<std::string> all = names;
+    all.insert(all.end(), {"params.json", "other.zst", "notes.json.zst",
+                           "model.safetensors.index.json.zst"});
+    const Folder folder(all);
+    EXPECT_EQ(Names(ChooseWeightSet(folder.path())), names);
+    for (const std::string& name : names) {
+      EXPECT_EQ(Names(WeightSetOf(folder.File(name))), names) << name;
+    }
+  }
+}
+
+TEST(WeightFilesTest, WhatIsNotCompressedGoesFirst) {
+  const Folder same({"model.safetensors", "model.safetensors.zst"});
+  EXPECT_EQ(Names(ChooseWeightSet(same.path())),
+            std::vector<std::string>{"model.safetensors"});
+  // By its name it can still be had.
+  EXPECT_EQ(Names(WeightSetOf(same.File("model.safetensors.zst"))),
+            std::vector<std::string>{"model.safetensors.zst"});
+  const Folder other(
+      {"model.gguf", "consolidated.00.pth.zst", "consolidated.01.pth.zst"});
+  EXPECT_EQ(Names(ChooseWeightSet(other.path())),
+            std::vector<std::string>{"model.gguf"});
+  const auto sets = ListWeightSets(other.path());
+  ASSERT_TRUE(sets);
+  EXPECT_EQ(sets->size(), 1u);
+  const Folder two({"a.gguf.zst", "b.gguf.zst"});
+  ExpectError(ChooseWeightSet(two.path()), ErrorCode::kInvalidArgument,
+              "a.gguf.zst, b.gguf.zst");
+  const Folder lacking({"consolidated.01.pth.zst"});
+  ExpectError(ChooseWeightSet(lacking.path()), ErrorCode::kNotFound,
+              "consolidated.00.pth", kShardMissing);
+}
+
+TEST(WeightFilesTest, PathHereFindsTheCompressedForm) {
+  const Folder folder({"a", "a.zst", "b.zstd"});
+  EXPECT_EQ(PathHere(folder.File("a")), folder.File("a"));
+  EXPECT_EQ(PathHere(folder.File("b")), folder.File("b.zstd"));
+  EXPECT_EQ(PathHere(folder.File("c")), folder.File("c"));
+}
+
 TEST(WeightFilesTest, AnIndexStandsForItsShards) {
   const Folder folder(
       {"model.safetensors.index.json", "model-00001-of-00002.safetensors"});

@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -90,6 +93,61 @@ TEST(SeekableZstdTest, ReadsFromSeveralThreads) {
       }
     });
   }
+}
+
+// A file that counts what is read of it.
+class CountingSource final : public ByteSource {
+ public:
+  explicit CountingSource(ByteSpan bytes) : source_(bytes) {}
+  std::string_view name() const override { return source_.name(); }
+  uint64_t size() const override { return source_.size(); }
+  Result<void> ReadAt(uint64_t offset,
+                      std::span<std::byte> out) const override {
+    ++reads_;
+    return source_.ReadAt(offset, out);
+  }
+  int reads() const { return reads_; }
+
+ private:
+  MemorySource source_;
+  mutable std::atomic<int> reads_{0};
+};
+
+TEST(SeekableZstdTest, KeepsTheFramesThatWereReadLast) {
+  const std::string text = Text(1000);
+  const std::string bytes = SeekableOf(text, 100);
+  const CountingSource source(AsBytes(bytes));
+  const auto seekable = SeekableZstd::Open(source, kZstdWindowLog, 300);
+  ASSERT_TRUE(seekable);
+  std::vector<std::byte> out(1);
+  const auto reads_of = [&](size_t frame) {
+    const int before = source.reads();
+    EXPECT_TRUE((*seekable)->ReadAt(frame * 100 + 5, out));
+    EXPECT_EQ(AsText(out), text.substr(frame * 100 + 5, 1));
+    return source.reads() - before;
+  };
+  for (const size_t frame : {0u, 1u, 2u})
+    EXPECT_EQ(reads_of(frame), 1) << frame;
+  for (const size_t frame : {0u, 2u, 1u, 0u})
+    EXPECT_EQ(reads_of(frame), 0) << frame;
+  EXPECT_EQ(reads_of(3), 1);  // in the place of 2
+  EXPECT_EQ(reads_of(1), 0);
+  EXPECT_EQ(reads_of(0), 0);
+  EXPECT_EQ(reads_of(2), 1);
+}
+
+TEST(SeekableZstdTest, AFrameThatIsBadIsReadAgain) {
+  std::string bytes = SeekableOf(Text(300), 100);
+  bytes[20] = static_cast<char>(bytes[20] ^ 1);  // in the first frame
+  const CountingSource source(AsBytes(bytes));
+  const auto seekable = SeekableZstd::Open(source, kZstdWindowLog, 1000);
+  ASSERT_TRUE(seekable);
+  std::vector<std::byte> out(1);
+  EXPECT_FALSE((*seekable)->ReadAt(0, out));
+  const int before = source.reads();
+  EXPECT_FALSE((*seekable)->ReadAt(0, out));
+  EXPECT_GT(source.reads(), before);
+  EXPECT_TRUE((*seekable)->ReadAt(150, out));
 }
 
 TEST(SeekableZstdTest, TellsWhetherThereIsATable) {
