@@ -36,6 +36,15 @@ uint64_t PeakMemoryBytes() {
 }
 
 struct Figures {
+  // Of the model, which is gone when they are told.
+  std::string weight_type;
+  std::string kernels;
+  uint64_t weight_bytes = 0;
+  inference::KvType kv_type = inference::KvType::kF16;
+  uint64_t kv_bytes_per_token = 0;
+  inference::TokenCost cost;
+  std::vector<uint64_t> layer_bytes;  // of a token, and of the output
+
   double load_s = 0;
   double first_token_s = 0;  // from the start of loading
   double read_bytes_per_s = 0;
@@ -104,8 +113,16 @@ class BenchCommand final : public Command {
       context.output.StageEnd("bench", false, "");
       return verify::Unexpected(std::move(measured).error());
     }
+    Describe(**model, figures);
+    // A buffer for the limits and the weights are not needed at once.
+    model->reset();
+    auto limits = MeasureLimits(figures);
+    if (!limits) {
+      context.output.StageEnd("bench", false, "");
+      return verify::Unexpected(std::move(limits).error());
+    }
     context.output.StageEnd("bench", true, "");
-    return Report(**model, figures, context);
+    return Report(figures, context);
   }
 
  private:
@@ -129,9 +146,23 @@ class BenchCommand final : public Command {
     };
     ASSIGN_OR_RETURN(figures.speed, inference::MeasureSpeed(
                                         model, options_, context.cancel, say));
-    RETURN_IF_ERROR(MeasureMore(model, figures, context));
-    // Before the buffer of the limit below is there.
+    return MeasureMore(model, figures, context);
+  }
+
+  static void Describe(const inference::Model& model, Figures& figures) {
     figures.peak_bytes = PeakMemoryBytes();
+    figures.weight_type = model.weight_type();
+    figures.kernels = model.kernels();
+    figures.weight_bytes = model.weight_bytes();
+    figures.kv_type = model.kv_type();
+    figures.kv_bytes_per_token = model.kv_bytes_per_token();
+    figures.cost = model.token_cost();
+    for (size_t layer = 0; layer < figures.layer_seconds.size(); ++layer) {
+      figures.layer_bytes.push_back(model.layer_cost(layer).bytes);
+    }
+  }
+
+  Result<void> MeasureLimits(Figures& figures) const {
     verify::ThreadPool pool(num_threads_);
     ASSIGN_OR_RETURN(figures.read_bytes_per_s,
                      inference::MeasureReadBandwidth(pool));
@@ -162,8 +193,7 @@ class BenchCommand final : public Command {
   }
 
   // What --lookup, --parallel and --layers have found.
-  void ReportMore(const inference::Model& model, const Figures& figures,
-                  Fields& summary, Output& out) const {
+  void ReportMore(const Figures& figures, Fields& summary, Output& out) const {
     if (lookup_) {
       const double plain = inference::Median(figures.lookup.plain_rates);
       const double guessed = inference::Median(figures.lookup.lookup_rates);
@@ -190,15 +220,15 @@ class BenchCommand final : public Command {
                             fmt::format("parallel {}", parallel_), rate,
                             rate / static_cast<double>(parallel_)));
     }
-    if (layers_) ReportLayers(model, figures.layer_seconds, summary, out);
+    if (layers_) ReportLayers(figures, summary, out);
   }
 
-  static void ReportLayers(const inference::Model& model,
-                           const std::vector<double>& seconds, Fields& summary,
+  static void ReportLayers(const Figures& figures, Fields& summary,
                            Output& out) {
+    const std::vector<double>& seconds = figures.layer_seconds;
     summary["layers"] = Fields::array();
     for (size_t layer = 0; layer < seconds.size(); ++layer) {
-      const uint64_t bytes = model.layer_cost(layer).bytes;
+      const uint64_t bytes = figures.layer_bytes[layer];
       const std::string name = layer + 1 == seconds.size()
                                    ? std::string("output")
                                    : fmt::format("layer {}", layer);
@@ -211,31 +241,29 @@ class BenchCommand final : public Command {
     }
   }
 
-  CommandResult Report(const inference::Model& model, const Figures& figures,
-                       Context& context) const {
-    const inference::TokenCost cost = model.token_cost();
+  CommandResult Report(const Figures& figures, Context& context) const {
     const double pp = inference::Median(figures.speed.prompt_rates);
     const double tg = inference::Median(figures.speed.generate_rates);
-    const double read = tg * static_cast<double>(cost.bytes);
-    const double work = pp * static_cast<double>(cost.prompt_flops);
+    const double read = tg * static_cast<double>(figures.cost.bytes);
+    const double work = pp * static_cast<double>(figures.cost.prompt_flops);
     CommandResult result;
     Fields& summary = result.summary;
-    summary["type"] = model.weight_type();
-    summary["kernels"] = std::string(model.kernels());
+    summary["type"] = figures.weight_type;
+    summary["kernels"] = figures.kernels;
     summary["threads"] =
         num_threads_ != 0 ? num_threads_ : verify::AvailableProcessors();
-    summary["weight_bytes"] = model.weight_bytes();
-    summary["kv_type"] = inference::KvTypeName(model.kv_type());
-    summary["kv_bytes_per_token"] = model.kv_bytes_per_token();
+    summary["weight_bytes"] = figures.weight_bytes;
+    summary["kv_type"] = inference::KvTypeName(figures.kv_type);
+    summary["kv_bytes_per_token"] = figures.kv_bytes_per_token;
     summary["load_s"] = figures.load_s;
     summary["first_token_s"] = figures.first_token_s;
     summary["peak_memory_bytes"] = figures.peak_bytes;
     summary["read_limit_bytes_per_s"] = figures.read_bytes_per_s;
     summary["float_limit_flops"] = figures.float_flops;
     Output& out = context.output;
-    out.Say(fmt::format("{}, {}, {} on {} threads", model.weight_type(),
-                        verify::FormatSize(model.weight_bytes()),
-                        model.kernels(), summary["threads"].dump()));
+    out.Say(fmt::format("{}, {}, {} on {} threads", figures.weight_type,
+                        verify::FormatSize(figures.weight_bytes),
+                        figures.kernels, summary["threads"].dump()));
     out.Print(fmt::format("{:<12}{:>10.2f} s, first token after {:.2f} s",
                           "load", figures.load_s, figures.first_token_s));
     if (pp > 0) {
@@ -264,9 +292,9 @@ class BenchCommand final : public Command {
           figures.read_bytes_per_s / kGiga));
     }
     out.Print(fmt::format("{:<12}{:>13} a token, {}", "keys, values",
-                          verify::FormatSize(model.kv_bytes_per_token()),
-                          inference::KvTypeName(model.kv_type())));
-    ReportMore(model, figures, summary, out);
+                          verify::FormatSize(figures.kv_bytes_per_token),
+                          inference::KvTypeName(figures.kv_type)));
+    ReportMore(figures, summary, out);
     out.Print(fmt::format("{:<12}{:>13}", "peak memory",
                           verify::FormatSize(figures.peak_bytes)));
     return result;

@@ -6,6 +6,7 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -115,31 +116,43 @@ HWY_INLINE __m512 DirectQuad(RowBlocks rows, const ActivationBlock* x,
   return total;
 }
 
-// Each of 16 rows is a stream of its own, and a block of it is less than a line
-// of memory or more than the processor looks ahead: without this a row's next
-// bytes are asked for when they are needed. Some 150 bytes of each row at once.
-constexpr size_t kBytesAhead = 320;
-template <class Type>
-HWY_INLINE void PrefetchRows(const RowBlocks& rows, size_t block) {
-  constexpr size_t kBlocks = Type::kSubBlocks > 1 ? 1 : 4;
-  if (block % kBlocks != 0) return;
-  for (size_t r = 0; r < kLaneRows; ++r) {
-    for (size_t at = 0; at < kBlocks * Type::kBlockBytes; at += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(rows.at(r) + kBytesAhead + at),
-                   _MM_HINT_T0);
+// Asks for the rows after these while these are multiplied. 16 rows side by
+// side are 16 streams of few lines each, which come to new pages at their own
+// times, but one stretch of memory. Large blocks want every line of it; of
+// small ones, taken four at a time, the processor sees the streams by itself,
+// and what holds it up is looking up pages.
+constexpr size_t kLineBytes = 64;
+constexpr size_t kPageBytes = 4096;
+class NextRows {
+ public:
+  NextRows(const std::byte* first, const std::byte* end)
+      : at_(first), end_(end) {}
+
+  // Goes on by so many bytes, with a step for each line or page.
+  template <size_t kStep>
+  HWY_INLINE void Ask(size_t bytes) {
+    const std::byte* const stop =
+        at_ + std::min(bytes, static_cast<size_t>(end_ - at_));
+    for (; at_ < stop; at_ += kStep) {
+      _mm_prefetch(reinterpret_cast<const char*>(at_), _MM_HINT_T0);
     }
   }
-}
+
+ private:
+  const std::byte* at_;
+  const std::byte* end_;
+};
 
 // 16 rows times one token.
 template <class Type, size_t... kSubs>
 HWY_INLINE __m512 DirectSixteen(RowBlocks rows, size_t num_blocks,
-                                const ActivationBlock* x,
+                                const ActivationBlock* x, NextRows next,
                                 std::index_sequence<kSubs...>) {
   __m512 total = _mm512_setzero_ps();
   size_t b = 0;
   if constexpr (requires { Type::Quad(rows.base); }) {
     for (; b + 4 <= num_blocks; b += 4) {
+      next.Ask<kPageBytes>(4 * kLaneRows * Type::kBlockBytes);
       total = DirectQuad<Type>(rows, x, total);
       rows.base += 4 * Type::kBlockBytes;
       x += 4;
@@ -147,7 +160,7 @@ HWY_INLINE __m512 DirectSixteen(RowBlocks rows, size_t num_blocks,
   }
   LaneScales scales;
   for (; b < num_blocks; ++b) {
-    PrefetchRows<Type>(rows, b);
+    next.Ask<kLineBytes>(kLaneRows * Type::kBlockBytes);
     Type::Scales(rows, &scales);
     ((total = DirectSub<Type, kSubs>(rows, scales, x[kSubs], total)), ...);
     rows.base += Type::kBlockBytes;

@@ -71,7 +71,10 @@ class MatMul {
   Way WayOf(const MatMulJob& job) const;
   // Whether rows are decoded to floats before they are multiplied.
   static bool NeedsPanel(const MatMulJob& job);
-  static size_t RowsPerRange(const MatMulJob& job, Way way);
+  // Of the jobs with one token: what a thread takes at a time.
+  size_t DecodeRangeBytes(std::span<const MatMulJob> jobs) const;
+  static size_t RowsPerRange(const MatMulJob& job, Way way,
+                             size_t decode_range_bytes);
   size_t FindActivations(const MatMulJob& job, Way way);
   bool RoundActivations();
   void RunRange(const Range& range, size_t worker);

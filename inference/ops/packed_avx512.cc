@@ -89,9 +89,12 @@ class Product {
 
   void Direct(size_t r) const {
     const Window window = At(r);
+    const std::byte* const end = rows_ + a_.end * a_.row_bytes;
+    const std::byte* const next =
+        std::min(end, rows_ + (r + kLaneRows) * a_.row_bytes);
     const __m512 total = DirectSixteen<Type>(
         Rows(window.row), a_.n / kBlockElements / Type::kSubBlocks, a_.x,
-        kSubs);
+        NextRows(next, end), kSubs);
     _mm512_mask_storeu_ps(a_.y + window.row, window.lanes, total);
   }
 
