@@ -112,7 +112,7 @@ TEST_F(SelectiveDownloadTest, LookSeesHeadersFirstAndRefusesEarly) {
   WritePayload(big, temp_.File("big"));
   SeedThread seeder(ServeOptions(big, temp_.File("big")));
   auto options = FetchOptions(big, temp_.File("work"), seeder.port());
-  options.session.down_bytes_per_s = 4'000'000;
+  options.session.down_bytes_per_s = 2'000'000;
   options.look = [&](const p2p::PartialPayload& payload)
       -> verify::Result<p2p::LookAnswer> {
     // What is said to be here has the right bytes on disk.
