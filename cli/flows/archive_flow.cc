@@ -11,6 +11,7 @@
 
 #include "cli/shell_quote.h"
 #include "verify/base/text.h"
+#include "verify/checkpoint/compressed_weights.h"
 
 namespace cli {
 namespace {
@@ -228,12 +229,22 @@ Result<std::optional<verify::Error>> CheckArchive(
        {{"kind", report->kind}, {"members", report->members.size()}});
   output.StageEnd("structure", true, text);
   if (report->frames.has_value()) WarnOfFrames(report->frames->tally, output);
+  return std::optional<verify::Error>();
+}
+
+void WarnNotJudged(const std::string& path, Output& output) {
   output.Warning("ARCHIVE",
                  StrCat("\"", EscapeForTerminal(path),
                         "\" is an archive: it is whole, but what is in it was "
                         "not judged"),
                  "lodestone unpack " + ShellQuote(path));
-  return std::optional<verify::Error>();
+}
+
+bool HoldsWeights(const std::string& path) {
+  const auto file = verify::ReadOnlyFile::Open(path);
+  if (!file) return false;
+  const auto inside = verify::LookIntoCompressed(*file);
+  return inside && inside->has_value();
 }
 
 Result<CommandResult> InspectArchive(const std::string& path,

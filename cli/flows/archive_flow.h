@@ -50,6 +50,12 @@ verify::Result<std::optional<verify::Error>> CheckArchive(
     const std::string& path, const verify::ArchiveOptions& options,
     Context& context);
 
+// Says that what is in it has still to be looked at.
+void WarnNotJudged(const std::string& path, Output& output);
+
+// Whether it is weights that were compressed, with no archive around them.
+bool HoldsWeights(const std::string& path);
+
 // For inspect: what it is, as fields, and printed for people. `all_members`:
 // every name rather than the first ones. Errors: those of ExamineArchive.
 verify::Result<CommandResult> InspectArchive(

@@ -112,6 +112,10 @@ def same_everywhere(box, gguf, sources):
     # By the path of the file, and packed types.
     one = pack(box.path("one"), DEMO, of_a_pipe)
     packed = os.path.join(one, "consolidated.00.pth.zst")
+    run = box.run("verify", packed, "--json")
+    check(run.result["summary"]["structure_checked"], f"not checked\n{run}")
+    equal([w for w in run.of_type("warning") if w["code"] == "ARCHIVE"], [],
+          "a warning that it was not judged")
     for to in ("q8_0", "q4_k_m"):
         box.run("convert", packed, box.path("a.gguf"), "--to", to)
         box.run("convert", DEMO, box.path("b.gguf"), "--to", to)
@@ -140,8 +144,12 @@ def refuses(box):
              ("no weights", one_frame(b"x" * 1000), "E-CONTENT"))
     for what, data, error in cases:
         write(path, data)
-        for verb in (("convert", folder, box.path("x.gguf")),
-                     ("chat", folder, "-p", "a"), ("verify", folder)):
+        verbs = [("convert", folder, box.path("x.gguf")),
+                 ("chat", folder, "-p", "a"), ("verify", folder)]
+        # By itself it is an archive of something.
+        if what != "no weights":
+            verbs.append(("verify", path))
+        for verb in verbs:
             run = box.run(*verb, code=8)
             contains(run.stderr, "consolidated.00.pth.zst", what)
             if error is not None:

@@ -107,7 +107,6 @@ Result<void> JoinedMap::Fill(const ByteSource& content, size_t num_threads,
   if (::mprotect(all.data(), all.size(), PROT_READ | PROT_WRITE) != 0) {
     return FailErrno("take memory for", paths_.front(), errno);
   }
-  ::madvise(all.data(), all.size(), MADV_HUGEPAGE);
   ThreadPool pool(num_threads);
   std::mutex mu;
   std::optional<Error> error;  // the first that was seen
