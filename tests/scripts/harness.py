@@ -34,7 +34,8 @@ DEMO = os.path.join(SOURCE, "magnets/demo")
 LOCAL = ("--listen", "127.0.0.1", "--no-dht", "--no-lsd")
 
 SKIPPED = 77
-PATIENCE = 60.0
+# What runs under a sanitizer takes longer.
+PATIENCE = 60.0 * float(os.environ.get("PATIENCE_FACTOR", "1"))
 
 # Whatever the exit code: the program must not end like this.
 CRASH_MARKS = ("check failed", "Traceback", "terminate called",

@@ -38,7 +38,8 @@ LEAST_CASES = 200
 
 def is_sanitized():
     with open(LODESTONE, "rb") as file:
-        return b"__asan_init" in file.read() or b"__tsan_init" in file.read()
+        program = file.read()
+    return b"__asan_init" in program or b"__tsan_init" in program
 
 
 SANITIZED = is_sanitized()
