@@ -11,7 +11,6 @@
 
 #include "cli/shell_quote.h"
 #include "verify/base/text.h"
-#include "verify/checkpoint/compressed_weights.h"
 
 namespace cli {
 namespace {
@@ -240,11 +239,13 @@ void WarnNotJudged(const std::string& path, Output& output) {
                  "lodestone unpack " + ShellQuote(path));
 }
 
-bool HoldsWeights(const std::string& path) {
+std::optional<verify::CompressedWeights> WeightsWithin(
+    const std::string& path) {
   const auto file = verify::ReadOnlyFile::Open(path);
-  if (!file) return false;
-  const auto inside = verify::LookIntoCompressed(*file);
-  return inside && inside->has_value();
+  if (!file) return std::nullopt;
+  auto inside = verify::LookIntoCompressed(*file);
+  if (!inside) return std::nullopt;
+  return *std::move(inside);
 }
 
 Result<CommandResult> InspectArchive(const std::string& path,

@@ -10,6 +10,7 @@
 
 #include "cli/context.h"
 #include "verify/base/result.h"
+#include "verify/checkpoint/compressed_weights.h"
 #include "verify/container/archive.h"
 #include "verify/container/tar_reader.h"
 #include "verify/container/zstd_frames.h"
@@ -53,8 +54,9 @@ verify::Result<std::optional<verify::Error>> CheckArchive(
 // Says that what is in it has still to be looked at.
 void WarnNotJudged(const std::string& path, Output& output);
 
-// Whether it is weights that were compressed, with no archive around them.
-bool HoldsWeights(const std::string& path);
+// Weights that were compressed, with no archive around them; nothing if it is
+// something else or cannot be read.
+std::optional<verify::CompressedWeights> WeightsWithin(const std::string& path);
 
 // For inspect: what it is, as fields, and printed for people. `all_members`:
 // every name rather than the first ones. Errors: those of ExamineArchive.

@@ -11,10 +11,10 @@
 #include <utility>
 #include <vector>
 
+#include "cli/flows/archive_flow.h"
 #include "verify/base/file.h"
 #include "verify/base/text.h"
 #include "verify/checkpoint/checkpoint.h"
-#include "verify/checkpoint/compressed_weights.h"
 #include "verify/checkpoint/weight_files.h"
 #include "verify/structure/model_config.h"
 
@@ -166,10 +166,8 @@ bool IsCheckpoint(const std::string& path) {
 }
 
 bool IsCompressedCheckpoint(const std::string& path) {
-  const auto file = verify::ReadOnlyFile::Open(path);
-  if (!file) return false;
-  const auto inside = verify::LookIntoCompressed(*file);
-  return inside && inside->has_value() && (*inside)->seekable;
+  const auto inside = WeightsWithin(path);
+  return inside.has_value() && inside->seekable;
 }
 
 Result<CommandResult> InspectCheckpoint(const std::string& path,

@@ -46,7 +46,7 @@ Result<void> CheckModel(const VerifyOptions& options, bool partial,
     const bool is_whole = !error.has_value();
     if (!report.error.has_value()) report.error = std::move(error);
     if (!is_whole) return {};
-    if (!HoldsWeights(options.path)) {
+    if (!WeightsWithin(options.path).has_value()) {
       WarnNotJudged(options.path, context.output);
       return {};
     }

@@ -6,10 +6,9 @@ import shutil
 
 from checkpoints import Release, with_half_order
 from harness import DEMO, check, contains, equal, main, needs, read, write
-from weight_forms import Forms, split_gguf
+from weight_forms import Forms, logits, split_gguf
 from zstd_forms import seekable, zstd
 
-IDS = "1,5,300,77,1024,9,2000"
 WEIGHTS = (".pth", ".pt", ".safetensors", ".gguf")
 KIB = 1 << 10
 
@@ -51,11 +50,6 @@ def pack(folder, source, packer, only=None):
             continue
         write(os.path.join(folder, name + ".zst"), packer(read(path)))
     return folder
-
-
-def logits(box, model):
-    run = box.run("eval", "logits", model, "--ids", IDS, "--json")
-    return run.result["summary"]["logits"]
 
 
 def sharded(box):

@@ -11,15 +11,9 @@ import struct
 from checkpoints import (Release, hugging_face_config, with_half_order,
                          write_safetensors)
 from harness import DEMO, check, equal, main, read, write
-from weight_forms import (Forms, cut_bytes, fp8, gguf_by_expert, slices,
-                          split_gguf, write_torch)
+from weight_forms import (Forms, cut_bytes, fp8, gguf_by_expert, logits,
+                          slices, split_gguf, write_torch)
 
-IDS = "1,5,300,77,1024,9,2000"
-
-
-def logits(box, model):
-    run = box.run("eval", "logits", model, "--ids", IDS, "--json")
-    return run.result["summary"]["logits"]
 
 
 def written(box):

@@ -15,6 +15,13 @@ from harness import read, write
 _STORAGE = {"BF16": b"BFloat16Storage", "F16": b"HalfStorage",
             "F32": b"FloatStorage"}
 _SIZES = {"BF16": 2, "F16": 2, "F32": 4}
+_IDS = "1,5,300,77,1024,9,2000"
+
+
+def logits(box, model):
+    """Of fixed tokens, to the last bit, to compare layouts by."""
+    run = box.run("eval", "logits", model, "--ids", _IDS, "--json")
+    return run.result["summary"]["logits"]
 
 
 def _unicode(text):

@@ -144,15 +144,14 @@ Result<void> Checkpoint::CompareCopies() const {
               return a->places.front().offset < b->places.front().offset;
             });
   for (const TensorCopies* const copies : in_order) {
-    for (const TensorSlice& place : copies->places) {
-      ASSIGN_OR_RETURN(const bool same,
-                       SameBytes(copies->places.front(), place));
+    const TensorSlice& first = copies->places.front();
+    for (const TensorSlice& place : std::span(copies->places).subspan(1)) {
+      ASSIGN_OR_RETURN(const bool same, SameBytes(first, place));
       if (same) continue;
       return Fail(ErrorCode::kCorrupt,
                   StrCat("tensor \"", EscapeForTerminal(copies->name, 128),
                          "\" differs between \"",
-                         EscapeForTerminal(
-                             whole_file(copies->places.front().file_index)),
+                         EscapeForTerminal(whole_file(first.file_index)),
                          "\" and \"",
                          EscapeForTerminal(whole_file(place.file_index)),
                          "\": slices of one model have the same"))
