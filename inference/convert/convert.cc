@@ -168,7 +168,8 @@ Result<ImportanceMatrix> RunCalibration(const ConvertOptions& options,
                      verify::ReadSmallTextFile(file, kMaxCalibrationBytes));
     text = {own_text, own_name};
   }
-  auto model = Model::Load(options.input, {.num_threads = options.num_threads});
+  auto model = Model::Load(options.input, {.num_threads = options.num_threads,
+                                           .waiter = {&cancel, progress}});
   if (!model) {
     verify::Error error = std::move(model).error();
     // Such as weights in fp8, which are converted and not computed with.

@@ -33,7 +33,8 @@ Result<std::unique_ptr<Model>> Model::Load(const std::string& path,
                                            const ModelOptions& options) {
   ASSIGN_OR_RETURN(
       auto checkpoint,
-      verify::Checkpoint::Open(path, verify::CompressedFiles::kInMemory));
+      verify::Checkpoint::Open(path, verify::CompressedFiles::kInMemory,
+                               options.waiter));
   ASSIGN_OR_RETURN(auto config, verify::LoadModelConfig(checkpoint));
   RETURN_IF_ERROR(verify::CheckRunnable(config));
   RETURN_IF_ERROR(CheckKvType(config, options.kv));

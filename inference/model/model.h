@@ -39,6 +39,8 @@ struct ModelOptions {
   Activations activations = Activations::kRounded;
   // How sessions keep keys and values: kQ8_0 takes 0.53 of the memory.
   KvType kv = KvType::kF16;
+  // Of loading, which is long where weights are compressed.
+  verify::Waiter waiter = {};
 };
 
 // What a forward pass shows of itself; called on the thread that runs it.
@@ -76,7 +78,7 @@ class Model {
   // Errors: those of the readers; kCorrupt (structure does not fit the
   // configuration, id E-STRUCTURE; tokenizer larger than the vocabulary, id
   // E-TOKENIZER), kUnsupported (dtype, strided tensor or family; E-KV: heads
-  // that options.kv does not fit).
+  // that options.kv does not fit), kCancelled.
   static verify::Result<std::unique_ptr<Model>> Load(
       const std::string& path, const ModelOptions& options);
   ~Model();

@@ -47,7 +47,7 @@ struct ByteKvRow {
         row + KvBytes(KvType::kQ8_0, i / kKvBlock * kKvBlock);
     uint16_t bits;
     std::memcpy(&bits, block, sizeof(bits));
-    const VF scale = FromHalf(hn::Set(DU16(), bits));
+    const VF scale = FromHalf(d, hn::Set(DU16(), bits));
     const auto q = LoadBytes(DI8(), block + sizeof(bits) + i % kKvBlock);
     return hn::Mul(hn::ConvertTo(d, hn::PromoteTo(DI32(), q)), scale);
   }

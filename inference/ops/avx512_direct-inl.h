@@ -6,7 +6,6 @@
 
 #include <immintrin.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -16,6 +15,7 @@
 #include "inference/ops/avx512_codes-inl.h"
 #include "inference/ops/avx512_scales-inl.h"
 #include "inference/ops/avx512_sums-inl.h"
+#include "inference/ops/next_rows.h"
 
 namespace inference::avx512 {
 
@@ -116,33 +116,6 @@ HWY_INLINE __m512 DirectQuad(RowBlocks rows, const ActivationBlock* x,
   return total;
 }
 
-// Asks for the rows after these while these are multiplied. 16 rows side by
-// side are 16 streams of few lines each, which come to new pages at their own
-// times, but one stretch of memory. Large blocks want every line of it; of
-// small ones, taken four at a time, the processor sees the streams by itself,
-// and what holds it up is looking up pages.
-constexpr size_t kLineBytes = 64;
-constexpr size_t kPageBytes = 4096;
-class NextRows {
- public:
-  NextRows(const std::byte* first, const std::byte* end)
-      : at_(first), end_(end) {}
-
-  // Goes on by so many bytes, with a step for each line or page.
-  template <size_t kStep>
-  HWY_INLINE void Ask(size_t bytes) {
-    const std::byte* const stop =
-        at_ + std::min(bytes, static_cast<size_t>(end_ - at_));
-    for (; at_ < stop; at_ += kStep) {
-      _mm_prefetch(reinterpret_cast<const char*>(at_), _MM_HINT_T0);
-    }
-  }
-
- private:
-  const std::byte* at_;
-  const std::byte* end_;
-};
-
 // 16 rows times one token.
 template <class Type, size_t... kSubs>
 HWY_INLINE __m512 DirectSixteen(RowBlocks rows, size_t num_blocks,
@@ -152,7 +125,7 @@ HWY_INLINE __m512 DirectSixteen(RowBlocks rows, size_t num_blocks,
   size_t b = 0;
   if constexpr (requires { Type::Quad(rows.base); }) {
     for (; b + 4 <= num_blocks; b += 4) {
-      next.Ask<kPageBytes>(4 * kLaneRows * Type::kBlockBytes);
+      next.Ask<NextRows::kPageBytes>(4 * kLaneRows * Type::kBlockBytes);
       total = DirectQuad<Type>(rows, x, total);
       rows.base += 4 * Type::kBlockBytes;
       x += 4;
@@ -160,7 +133,7 @@ HWY_INLINE __m512 DirectSixteen(RowBlocks rows, size_t num_blocks,
   }
   LaneScales scales;
   for (; b < num_blocks; ++b) {
-    next.Ask<kLineBytes>(kLaneRows * Type::kBlockBytes);
+    next.Ask<NextRows::kLineBytes>(kLaneRows * Type::kBlockBytes);
     Type::Scales(rows, &scales);
     ((total = DirectSub<Type, kSubs>(rows, scales, x[kSubs], total)), ...);
     rows.base += Type::kBlockBytes;

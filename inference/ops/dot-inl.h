@@ -30,29 +30,29 @@ namespace hn = hwy::HWY_NAMESPACE;
 using DF = hn::CappedTag<float, 16>;
 using VF = hn::Vec<DF>;
 using DU16 = hn::Rebind<uint16_t, DF>;
-using DHalf = hn::Rebind<hwy::float16_t, DF>;
 using DI8 = hn::Rebind<int8_t, DF>;
 using DI32 = hn::Rebind<int32_t, DF>;
 inline constexpr size_t kMaxLanes = 16;
 
 using verify::HWY_NAMESPACE::LoadBytes;
 
-HWY_INLINE VF FromHalf(hn::Vec<DU16> bits) {
+template <class D>
+HWY_INLINE hn::Vec<D> FromHalf(D d, hn::Vec<hn::Rebind<uint16_t, D>> bits) {
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
-  return hn::PromoteTo(DF(), hn::BitCast(DHalf(), bits));
+  return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), bits));
 #else
   // Highway's own conversion makes infinity finite where the CPU has none.
   // The fields moved into place make a float 2^112 times too small, whether
   // the half is normal or not; infinity and NaN need all exponent bits.
-  const DF d;
-  const hn::Rebind<uint32_t, DF> du32;
+  const hn::Rebind<uint32_t, D> du32;
+  const hn::Rebind<int32_t, D> di32;
   const auto wide = hn::PromoteTo(du32, bits);
   const auto magnitude = hn::And(wide, hn::Set(du32, 0x7fffu));
   const auto scaled = hn::Mul(hn::BitCast(d, hn::ShiftLeft<13>(magnitude)),
                               hn::Set(d, 0x1p112f));
   const auto special = hn::IfThenElseZero(
-      hn::Gt(hn::BitCast(DI32(), magnitude), hn::Set(DI32(), 0x7bff)),
-      hn::Set(DI32(), 0x7f800000));
+      hn::Gt(hn::BitCast(di32, magnitude), hn::Set(di32, 0x7bff)),
+      hn::Set(di32, 0x7f800000));
   const auto sign = hn::ShiftLeft<16>(hn::And(wide, hn::Set(du32, 0x8000u)));
   return hn::BitCast(d, hn::Or(hn::BitCast(du32, scaled),
                                hn::Or(hn::BitCast(du32, special), sign)));
@@ -69,7 +69,7 @@ struct F32Row {
 struct HalfRow {
   static constexpr size_t kElementBytes = 2;
   static HWY_INLINE VF Load(const std::byte* row, size_t i) {
-    return FromHalf(LoadBytes(DU16(), row + i * 2));
+    return FromHalf(DF(), LoadBytes(DU16(), row + i * 2));
   }
 };
 struct Bf16Row {

@@ -185,15 +185,20 @@ bool IsPackedWeight(verify::DType dtype) {
   return FindLinearReader(dtype) != nullptr;
 }
 
-size_t PackedScratchBytes(size_t num_rows, size_t row_bytes, size_t n) {
-  const size_t unpacked_row = n / kActivationElements * sizeof(LinearBlock);
-#if HWY_TARGETS & HWY_AVX3
-  return std::max(unpacked_row, PackedScratchBytesAvx512(num_rows, row_bytes));
-#else
-  static_cast<void>(num_rows);
-  static_cast<void>(row_bytes);
-  return unpacked_row;
+size_t PackedScratchBytes(size_t num_rows, size_t row_bytes) {
+  constexpr size_t kMostLanes = 8;
+  size_t slab = HWY_STATIC_DISPATCH(kLaneSlabBytes);
+#if HWY_TARGETS & HWY_AVX2
+  slab = std::max(slab, N_AVX2::kLaneSlabBytes);
 #endif
+  size_t bytes = slab;
+  if (num_rows < kMostLanes) {
+    bytes += hwy::RoundUpTo(kMostLanes * row_bytes, 64);
+  }
+#if HWY_TARGETS & HWY_AVX3
+  bytes = std::max(bytes, PackedScratchBytesAvx512(num_rows, row_bytes));
+#endif
+  return bytes;
 }
 
 std::vector<const Kernels*> RunnableKernels() {

@@ -64,9 +64,8 @@ inline constexpr size_t kPackedRows = 32;
 // Whether elements lie in blocks, with scales of their own.
 bool IsPackedWeight(verify::DType dtype);
 
-// Memory that `packed_matmul` needs for a matrix of num_rows rows of n
-// elements.
-size_t PackedScratchBytes(size_t num_rows, size_t row_bytes, size_t n);
+// Memory that `packed_matmul` needs for a matrix.
+size_t PackedScratchBytes(size_t num_rows, size_t row_bytes);
 
 // The same for bf16 weights with activations that are rounded to bf16.
 struct Bf16Args {

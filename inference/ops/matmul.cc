@@ -140,8 +140,8 @@ bool MatMul::Run(std::span<const MatMulJob> jobs) {
       panel_floats = std::max(panel_floats, most_rows * w.cols);
     }
     if (way == Way::kPacked) {
-      scratch_bytes = std::max(scratch_bytes,
-                               PackedScratchBytes(w.rows, w.row_bytes, w.cols));
+      scratch_bytes =
+          std::max(scratch_bytes, PackedScratchBytes(w.rows, w.row_bytes));
     }
     if (!w.has_rows()) {
       gathered_bytes =

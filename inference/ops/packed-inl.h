@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packed weights times quantised activations on any CPU: blocks are unpacked to
-// signed bytes, multiplied as 16-bit integers and summed exactly; scales come
-// in as floats once a block. Compiled per CPU target.
+// Packed weights times quantised activations on any CPU: products of bytes are
+// summed exactly as integers, and scales come in as floats once a block.
+// Compiled per CPU target.
 
 // The guard is a toggle: every target includes this file once.
 #if defined(LODESTONE_INFERENCE_OPS_PACKED_INL_H_) == \
@@ -12,15 +12,27 @@
 #define LODESTONE_INFERENCE_OPS_PACKED_INL_H_
 #endif
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <utility>
 
 #include "hwy/highway.h"
 #include "inference/ops/activations.h"
 #include "inference/ops/dot-inl.h"
 #include "inference/ops/kernels.h"
+#include "inference/ops/next_rows.h"
+#include "inference/ops/row_window.h"
 #include "inference/quant/linear_blocks.h"
 #include "verify/base/check.h"
+
+#if HWY_TARGET != HWY_SCALAR
+#include "inference/ops/lane_codes-inl.h"
+#include "inference/ops/lane_direct-inl.h"
+#include "inference/ops/lane_rows-inl.h"
+#include "inference/ops/lane_slab-inl.h"
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace inference {
@@ -67,61 +79,219 @@ HWY_INLINE void QuantizeRowImpl(const float* x, size_t n,
   }
 }
 
-// Exact sums of products of signed bytes: 16 elements from `w` and `x` on.
-using D16 = hn::CappedTag<int16_t, 16>;
-using D8 = hn::Rebind<int8_t, D16>;
-using D32 = hn::Repartition<int32_t, D16>;
-using V32 = hn::Vec<D32>;
-HWY_INLINE V32 DotHalf(const int8_t* w, const int8_t* x, V32 sum) {
-  const D16 d16;
-  const size_t lanes = hn::Lanes(d16);
-  V32 other = hn::Zero(D32());
-  for (size_t i = 0; i < 16; i += lanes) {
-    sum = hn::ReorderWidenMulAccumulate(
-        D32(), hn::PromoteTo(d16, hn::LoadU(D8(), w + i)),
-        hn::PromoteTo(d16, hn::LoadU(D8(), x + i)), sum, other);
-  }
-  return hn::Add(sum, other);
-}
+#if HWY_TARGET == HWY_SCALAR
 
-// A row of `num_blocks` blocks times one token. Lanes are summed at the end:
-// no sum across a vector for each block.
-HWY_INLINE float DotLinear(const LinearBlock* w, const ActivationBlock* x,
-                           size_t num_blocks) {
-  using DF32 = hn::RebindToFloat<D32>;
-  const DF32 df;
-  auto total = hn::Zero(df);
-  float offsets = 0;
-  for (size_t b = 0; b < num_blocks; ++b) {
-    for (size_t h = 0; h < 2; ++h) {
-      const V32 dot =
-          DotHalf(w[b].q + 16 * h, x[b].q + 16 * h, hn::Zero(D32()));
-      total = hn::MulAdd(hn::ConvertTo(df, dot),
-                         hn::Set(df, w[b].scale[h] * x[b].scale), total);
-    }
-    const auto first = static_cast<float>(-x[b].minus_half_sum) * x[b].scale;
-    offsets += w[b].offset[0] * first + w[b].offset[1] * (x[b].sum - first);
+inline constexpr size_t kLaneSlabBytes = 0;
+
+// One element of 32 after the other, for a CPU without vectors.
+HWY_INLINE float DotLinear(const LinearBlock& w, const ActivationBlock& x) {
+  float sum = 0;
+  for (size_t h = 0; h < 2; ++h) {
+    int32_t dot = 0;
+    for (size_t i = 16 * h; i < 16 * h + 16; ++i) dot += w.q[i] * x.q[i];
+    sum += static_cast<float>(dot) * (w.scale[h] * x.scale);
   }
-  return hn::GetLane(hn::SumOfLanes(df, total)) + offsets;
+  const float first = static_cast<float>(-x.minus_half_sum) * x.scale;
+  return sum + (w.offset[0] * first + w.offset[1] * (x.sum - first));
 }
 
 HWY_INLINE void PackedMatMulImpl(const PackedArgs& a) {
   const LinearReader* const reader = FindLinearReader(a.dtype);
   CHECK(reader != nullptr);
   const size_t num_linear = a.n / kActivationElements;
-  auto* const row = reinterpret_cast<LinearBlock*>(a.scratch);
+  LinearBlock linear[8];
   for (size_t r = a.begin; r < a.end; ++r) {
+    for (size_t t = 0; t < a.num_tokens; ++t) a.y[t * a.y_stride + r] = 0;
     const std::byte* block = a.rows + r * a.row_bytes;
     for (size_t b = 0; b < num_linear; b += reader->num_linear) {
-      reader->read(block, row + b);
+      reader->read(block, linear);
       block += reader->block_bytes;
-    }
-    for (size_t t = 0; t < a.num_tokens; ++t) {
-      a.y[t * a.y_stride + r] =
-          DotLinear(row, a.x + t * num_linear, num_linear);
+      for (size_t t = 0; t < a.num_tokens; ++t) {
+        const ActivationBlock* const x = a.x + t * num_linear + b;
+        for (size_t s = 0; s < reader->num_linear; ++s) {
+          a.y[t * a.y_stride + r] += DotLinear(linear[s], x[s]);
+        }
+      }
     }
   }
 }
+
+#else
+
+// Packed weights times the activations of some tokens. Rows of a matrix that
+// may have fewer than are lanes: then they are copied to where there is room.
+template <class Type>
+class LaneProduct {
+ public:
+  explicit HWY_INLINE LaneProduct(const PackedArgs& args)
+      : a_(args), rows_(args.rows) {
+    if (a_.num_rows >= kLanes) return;
+    std::memset(a_.scratch, 0, kLanes * a_.row_bytes);
+    std::memcpy(a_.scratch, a_.rows, a_.num_rows * a_.row_bytes);
+    rows_ = a_.scratch;
+    slab_at_ = hwy::RoundUpTo(kLanes * a_.row_bytes, 64);
+  }
+
+  HWY_INLINE void Run() const {
+    if (a_.num_tokens == 1) {
+      // Rows side by side are as many streams, and memory is read faster by
+      // sixteen than by eight; but super-blocks keep too much in registers.
+      constexpr size_t kGroups = Type::kSubBlocks == 1 ? 2 : 1;
+      size_t r = a_.begin;
+      for (; r + kGroups * kLanes <= a_.end; r += kGroups * kLanes) {
+        Direct<kGroups>({r, 0, kGroups * kLanes});
+      }
+      for (; r < a_.end; r += kLanes) Direct<1>(At(r));
+      return;
+    }
+    for (size_t r = a_.begin; r < a_.end; r += kLaneGroups * kLanes) {
+      const RowWindow last = At(r + (kLaneGroups - 1) * kLanes);
+      if (a_.end - r > kLanes && last.shift == 0) {
+        Slabs<kLaneGroups>(r);
+        continue;
+      }
+      for (size_t g = 0; g < kLaneGroups; ++g) {
+        if (r + g * kLanes < a_.end) Slabs<1>(r + g * kLanes);
+      }
+    }
+  }
+
+ private:
+  static constexpr std::make_index_sequence<Type::kSubBlocks> kSubs{};
+
+  HWY_INLINE RowWindow At(size_t r) const {
+    return WindowAt(a_.num_rows, std::min(r, a_.end), a_.end, kLanes);
+  }
+  HWY_INLINE LaneBlocks Rows(size_t row) const {
+    return {rows_ + row * a_.row_bytes, a_.row_bytes};
+  }
+
+  // Rows from window.row on, of which those of the window are wanted.
+  template <size_t kGroups>
+  HWY_INLINE void Direct(const RowWindow& window) const {
+    const std::byte* const end = rows_ + a_.end * a_.row_bytes;
+    const std::byte* const next =
+        std::min(end, rows_ + (window.row + kGroups * kLanes) * a_.row_bytes);
+    alignas(32) float sums[kGroups * kLanes];
+    DirectRows<Type, kGroups>(Rows(window.row),
+                              a_.n / kActivationElements / Type::kSubBlocks,
+                              a_.x, NextRows(next, end), sums, kSubs);
+    std::memcpy(a_.y + window.row + window.shift, sums + window.shift,
+                window.count * sizeof(float));
+  }
+
+  template <size_t kGroups>
+  void Slabs(size_t r) const {
+    auto* const slab =
+        reinterpret_cast<LaneSlabOf<Type>*>(a_.scratch + slab_at_);
+    RowWindow windows[kGroups];
+    bool whole = true;
+    for (size_t g = 0; g < kGroups; ++g) {
+      windows[g] = At(r + g * kLanes);
+      whole = whole && windows[g].count == kLanes;
+    }
+    const size_t num_blocks = a_.n / kActivationElements;
+    for (size_t b = 0; b < num_blocks; b += kLaneSlabBlocks) {
+      LaneTile<Type> tile;
+      tile.slab = slab;
+      tile.slab_stride = kLaneSlabBlocks;
+      tile.num_blocks = std::min(kLaneSlabBlocks, num_blocks - b);
+      for (size_t g = 0; g < kGroups; ++g) {
+        LaneBlocks rows = Rows(windows[g].row);
+        rows.base += b / Type::kSubBlocks * Type::kBlockBytes;
+        PackSlab<Type>(rows, tile.num_blocks / Type::kSubBlocks,
+                       slab + g * kLaneSlabBlocks, kSubs);
+      }
+      tile.x = a_.x + b;
+      tile.x_stride = num_blocks;
+      tile.first = b == 0;
+      if (whole) {
+        tile.y = a_.y + windows[0].row;
+        tile.y_stride = a_.y_stride;
+        RunTokens<Type, kGroups>(tile, a_.num_tokens);
+      } else {
+        RunApart<kGroups>(tile, windows);
+      }
+    }
+  }
+
+  // Some lanes are not wanted: the sums go by way of a buffer.
+  template <size_t kGroups>
+  void RunApart(LaneTile<Type> tile,
+                const RowWindow (&windows)[kGroups]) const {
+    alignas(32) float sums[kLaneTokens][kGroups * kLanes] = {};
+    const auto copy = [&](size_t t, size_t count, auto&& each) {
+      for (size_t i = 0; i < count; ++i) {
+        for (size_t g = 0; g < kGroups; ++g) {
+          const RowWindow& window = windows[g];
+          each(sums[i] + g * kLanes + window.shift,
+               a_.y + (t + i) * a_.y_stride + window.row + window.shift,
+               window.count * sizeof(float));
+        }
+      }
+    };
+    tile.y = &sums[0][0];
+    tile.y_stride = kGroups * kLanes;
+    const ActivationBlock* const x = tile.x;
+    for (size_t t = 0; t < a_.num_tokens; t += kLaneTokens) {
+      const size_t count = std::min(kLaneTokens, a_.num_tokens - t);
+      copy(t, count, [](float* sum, const float* y, size_t bytes) {
+        std::memcpy(sum, y, bytes);
+      });
+      tile.x = x + t * tile.x_stride;
+      RunTokens<Type, kGroups>(tile, count);
+      copy(t, count, [](const float* sum, float* y, size_t bytes) {
+        std::memcpy(y, sum, bytes);
+      });
+    }
+  }
+
+  const PackedArgs& a_;
+  const std::byte* rows_;
+  size_t slab_at_ = 0;
+};
+
+HWY_INLINE void PackedMatMulImpl(const PackedArgs& a) {
+  using verify::DType;
+  switch (a.dtype) {
+    case DType::kQ8_0:
+      return LaneProduct<LaneQ8_0>(a).Run();
+    case DType::kQ4_0:
+      return LaneProduct<LaneQ4_0>(a).Run();
+    case DType::kQ4_1:
+      return LaneProduct<LaneQ4_1>(a).Run();
+    case DType::kQ5_0:
+      return LaneProduct<LaneQ5_0>(a).Run();
+    case DType::kQ5_1:
+      return LaneProduct<LaneQ5_1>(a).Run();
+    case DType::kIQ4NL:
+      return LaneProduct<LaneIq4Nl>(a).Run();
+    case DType::kMXFP4:
+      return LaneProduct<LaneMxfp4>(a).Run();
+    case DType::kQ2K:
+      return LaneProduct<LaneQ2K>(a).Run();
+    case DType::kQ3K:
+      return LaneProduct<LaneQ3K>(a).Run();
+    case DType::kQ4K:
+      return LaneProduct<LaneQ4K>(a).Run();
+    case DType::kQ5K:
+      return LaneProduct<LaneQ5K>(a).Run();
+    case DType::kQ6K:
+      return LaneProduct<LaneQ6K>(a).Run();
+    case DType::kQ8K:
+      return LaneProduct<LaneQ8K>(a).Run();
+    case DType::kIQ4XS:
+      return LaneProduct<LaneIq4Xs>(a).Run();
+    default:
+      CHECK(false);
+  }
+}
+
+// Of scratch memory, beside that for rows that are copied.
+inline constexpr size_t kLaneSlabBytes =
+    kLaneGroups * kLaneSlabBlocks * sizeof(LaneSlab<true, true>);
+
+#endif  // HWY_TARGET == HWY_SCALAR
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE

@@ -21,6 +21,8 @@
 
 #include "hwy/base.h"
 #include "inference/ops/activations.h"
+#include "inference/ops/next_rows.h"
+#include "inference/ops/row_window.h"
 #include "inference/quant/block_types.h"
 #include "verify/base/check.h"
 
@@ -69,18 +71,15 @@ class Product {
  private:
   static constexpr std::make_index_sequence<Type::kSubBlocks> kSubs{};
 
-  // 16 rows of the matrix that hold row r, and the lanes of rows from r on:
-  // at the end of the matrix rows before r come first, and do not count.
+  // 16 rows of the matrix that hold row r, and the lanes that count.
   struct Window {
     size_t row;
     __mmask16 lanes;
     size_t shift;  // of the first lane that counts
   };
   Window At(size_t r) const {
-    const size_t last = std::max(a_.num_rows, kLaneRows) - kLaneRows;
-    const size_t row = std::min(r, last);
-    const size_t shift = r - row;
-    const size_t count = std::min(a_.end - r, kLaneRows - shift);
+    const auto [row, shift, count] =
+        WindowAt(a_.num_rows, r, a_.end, kLaneRows);
     return {row, static_cast<__mmask16>(((1u << count) - 1) << shift), shift};
   }
   RowBlocks Rows(size_t row) const {

@@ -101,7 +101,7 @@ std::vector<float> Multiply(const Kernels& kernels, const TensorView& w,
                             const std::vector<ActivationBlock>& x, size_t begin,
                             size_t end) {
   AlignedBuffer<std::byte> scratch;
-  EXPECT_TRUE(scratch.Reserve(PackedScratchBytes(w.rows, w.row_bytes, w.cols)));
+  EXPECT_TRUE(scratch.Reserve(PackedScratchBytes(w.rows, w.row_bytes)));
   PackedArgs args;
   args.dtype = w.dtype;
   args.rows = w.data;

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// One token: a vector of rows is read as it lies, and the partial sums of each
+// row are folded to a lane. Compiled per CPU target.
+
+// The guard is a toggle: every target includes this file once.
+#if defined(LODESTONE_INFERENCE_OPS_LANE_DIRECT_INL_H_) == \
+    defined(HWY_TARGET_TOGGLE)  // NOLINT
+#ifdef LODESTONE_INFERENCE_OPS_LANE_DIRECT_INL_H_
+#undef LODESTONE_INFERENCE_OPS_LANE_DIRECT_INL_H_
+#else
+#define LODESTONE_INFERENCE_OPS_LANE_DIRECT_INL_H_
+#endif
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "hwy/highway.h"
+#include "inference/ops/activations.h"
+#include "inference/ops/lane_codes-inl.h"
+#include "inference/ops/lane_rows-inl.h"
+#include "inference/ops/lane_scales-inl.h"
+#include "inference/ops/lane_sums-inl.h"
+#include "inference/ops/next_rows.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace inference {
+namespace HWY_NAMESPACE {
+
+// Integer sums of the first and of the second 16 elements, a lane for each row;
+// where a type has no halves, `first` is the sum of both.
+struct LaneSums {
+  VLI first;
+  VLI second;
+};
+
+template <class Type, size_t kSub>
+HWY_INLINE LaneSums DirectSums(const LaneBlocks& rows, const Bytes32& x) {
+  if constexpr (kRowParts == 1) {
+    VLI v[8];
+    HWY_UNROLL(8)
+    for (size_t r = 0; r < 8; ++r) {
+      const Bytes32 codes = Type::template Codes<kSub>(rows.at(r));
+      v[r] = AddPairs(Pairs(Prepare<Type>(codes.v[0]), x.v[0]));
+    }
+    const VLI low = FoldFour(v[0], v[1], v[2], v[3]);
+    const VLI high = FoldFour(v[4], v[5], v[6], v[7]);
+    const LI d;
+    const VLI first = FirstHalves(d, low, high);
+    const VLI second = SecondHalves(d, low, high);
+    if constexpr (Type::kHalves) return {first, second};
+    return {hn::Add(first, second), second};
+  } else {
+    VLI first[4];
+    VLI second[4];
+    HWY_UNROLL(4)
+    for (size_t r = 0; r < 4; ++r) {
+      const Bytes32 codes = Type::template Codes<kSub>(rows.at(r));
+      const auto a = Pairs(Prepare<Type>(codes.v[0]), x.v[0]);
+      const auto b =
+          Pairs(Prepare<Type>(codes.v[kRowParts - 1]), x.v[kRowParts - 1]);
+      if constexpr (Type::kHalves) {
+        first[r] = AddPairs(a);
+        second[r] = AddPairs(b);
+      } else if constexpr (kNarrowSums<Type> >= 2) {
+        first[r] = AddPairs(hn::Add(a, b));
+      } else {
+        first[r] = hn::Add(AddPairs(a), AddPairs(b));
+      }
+    }
+    const VLI sum = FoldFour(first[0], first[1], first[2], first[3]);
+    if constexpr (!Type::kHalves) return {sum, sum};
+    return {sum, FoldFour(second[0], second[1], second[2], second[3])};
+  }
+}
+
+// Sums of two blocks that follow each other: the partial sums of the first lie
+// in the first half of a vector, so that half as many have to be folded.
+template <class Type>
+HWY_INLINE LaneSums SumsOfTwo(const LaneBlocks& rows, const TwoBlocks& x) {
+  VLI v[8];
+  HWY_UNROLL(8)
+  for (size_t r = 0; r < 8; ++r) {
+    const TwoBlocks codes = Type::Two(rows.at(r));
+    const auto first = Pairs(Prepare<Type>(codes.first), x.first);
+    const auto second = Pairs(Prepare<Type>(codes.second), x.second);
+    if constexpr (kNarrowSums<Type> >= 2) {
+      v[r] = AddPairs(hn::Add(first, second));
+    } else {
+      v[r] = hn::Add(AddPairs(first), AddPairs(second));
+    }
+  }
+  const VLI low = FoldFour(v[0], v[1], v[2], v[3]);
+  const VLI high = FoldFour(v[4], v[5], v[6], v[7]);
+  const LI d;
+  return {FirstHalves(d, low, high), SecondHalves(d, low, high)};
+}
+
+// Adds what a sub-block without halves gives.
+template <class Type>
+HWY_INLINE VLF AddWhole(VLI sum, const LaneScales& scales, size_t sub,
+                        const ActivationBlock& x, VLF total) {
+  total = AddScaled(AddStart<Type>(sum, x.minus_sum), scales.scale[sub][0],
+                    x.scale, total);
+  if constexpr (Type::kOffsets) {
+    total = AddOffset(scales.offset[sub][0], x.sum, total);
+  }
+  return total;
+}
+
+template <class Type, size_t kSub>
+HWY_INLINE VLF DirectSub(const LaneBlocks& rows, const LaneScales& scales,
+                         const ActivationBlock& x, VLF total) {
+  const LaneSums sums = DirectSums<Type, kSub>(rows, Load32(x.q));
+  if constexpr (Type::kHalves) {
+    total = AddScaled(AddStart<Type>(sums.first, x.minus_half_sum),
+                      scales.scale[kSub][0], x.scale, total);
+    total =
+        AddScaled(AddStart<Type>(sums.second, x.minus_sum - x.minus_half_sum),
+                  scales.scale[kSub][1], x.scale, total);
+    if constexpr (Type::kOffsets) {
+      total = AddOffset(scales.offset[kSub][0], FirstSum(x), total);
+      total = AddOffset(scales.offset[kSub][1], SecondSum(x), total);
+    }
+  } else {
+    total = AddWhole<Type>(sums.first, scales, kSub, x, total);
+  }
+  return total;
+}
+
+// kGroups vectors of rows times one token.
+template <class Type, size_t kGroups, size_t... kSubs>
+HWY_INLINE void DirectRows(LaneBlocks rows, size_t num_blocks,
+                           const ActivationBlock* x, NextRows next, float* sums,
+                           std::index_sequence<kSubs...>) {
+  constexpr size_t kStep =
+      sizeof...(kSubs) > 1 ? NextRows::kLineBytes : NextRows::kPageBytes;
+  const LF d;
+  VLF totals[kGroups];
+  for (size_t g = 0; g < kGroups; ++g) totals[g] = hn::Zero(d);
+  LaneScales scales;
+  size_t b = 0;
+  if constexpr (kRowParts == 1 && requires { Type::Two(rows.base); }) {
+    for (; b + 2 <= num_blocks; b += 2) {
+      next.Ask<kStep>(2 * kGroups * kLanes * Type::kBlockBytes);
+      const auto at = [&](size_t byte) {
+        return TwoAt(reinterpret_cast<const std::byte*>(x[0].q + byte),
+                     reinterpret_cast<const std::byte*>(x[1].q + byte));
+      };
+      const TwoBlocks bytes = {at(0), at(16)};
+      HWY_UNROLL(2)
+      for (size_t g = 0; g < kGroups; ++g) {
+        LaneBlocks group = {rows.base + g * kLanes * rows.stride, rows.stride};
+        const LaneSums sums = SumsOfTwo<Type>(group, bytes);
+        Type::Scales(group, &scales);
+        totals[g] = AddWhole<Type>(sums.first, scales, 0, x[0], totals[g]);
+        group.base += Type::kBlockBytes;
+        Type::Scales(group, &scales);
+        totals[g] = AddWhole<Type>(sums.second, scales, 0, x[1], totals[g]);
+      }
+      rows.base += 2 * Type::kBlockBytes;
+      x += 2;
+    }
+  }
+  for (; b < num_blocks; ++b) {
+    next.Ask<kStep>(kGroups * kLanes * Type::kBlockBytes);
+    HWY_UNROLL(2)
+    for (size_t g = 0; g < kGroups; ++g) {
+      const LaneBlocks group = {rows.base + g * kLanes * rows.stride,
+                                rows.stride};
+      Type::Scales(group, &scales);
+      ((totals[g] = DirectSub<Type, kSubs>(group, scales, x[kSubs], totals[g])),
+       ...);
+    }
+    rows.base += Type::kBlockBytes;
+    x += sizeof...(kSubs);
+  }
+  for (size_t g = 0; g < kGroups; ++g) {
+    hn::Store(totals[g], d, sums + g * kLanes);
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace inference
+HWY_AFTER_NAMESPACE();
+
+#endif  // LODESTONE_INFERENCE_OPS_LANE_DIRECT_INL_H_

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// Several tokens at once: rows are turned into a slab, where four elements of a
+// vector of rows are a vector, and tiles of tokens run over it: each token
+// broadcasts four of its bytes. Compiled per CPU target.
+
+// The guard is a toggle: every target includes this file once.
+#if defined(LODESTONE_INFERENCE_OPS_LANE_SLAB_INL_H_) == \
+    defined(HWY_TARGET_TOGGLE)  // NOLINT
+#ifdef LODESTONE_INFERENCE_OPS_LANE_SLAB_INL_H_
+#undef LODESTONE_INFERENCE_OPS_LANE_SLAB_INL_H_
+#else
+#define LODESTONE_INFERENCE_OPS_LANE_SLAB_INL_H_
+#endif
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "hwy/highway.h"
+#include "inference/ops/activations.h"
+#include "inference/ops/lane_codes-inl.h"
+#include "inference/ops/lane_rows-inl.h"
+#include "inference/ops/lane_scales-inl.h"
+#include "inference/ops/lane_sums-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace inference {
+namespace HWY_NAMESPACE {
+
+// Blocks of 32 that a slab holds of a row: with two groups of rows it stays in
+// the second cache beside the activations.
+inline constexpr size_t kLaneSlabBlocks = 128;
+// Tokens and groups of rows whose sums stay in registers.
+inline constexpr size_t kLaneTokens = 4;
+inline constexpr size_t kLaneGroups = 2;
+
+// 32 elements of a vector of rows: vector j has elements 4j..4j+3 of each row.
+template <bool kHalves, bool kOffsets>
+struct LaneSlab {
+  alignas(32) uint8_t codes[8][4 * kLanes];
+  float scale[kHalves ? 2 : 1][kLanes];
+  float offset[kOffsets && kHalves ? 2 : 1][kLanes];  // if kOffsets
+};
+template <class Type>
+using LaneSlabOf = LaneSlab<Type::kHalves, Type::kOffsets>;
+
+template <class Type, size_t kSub>
+HWY_INLINE void PackLanes(const LaneBlocks& rows, const LaneScales& scales,
+                          LaneSlabOf<Type>* out) {
+  const LB d8;
+  const LU d32;
+  Bytes32 v[kLanes];
+  HWY_UNROLL(8)
+  for (size_t r = 0; r < kLanes; ++r) {
+    v[r] = Type::template Codes<kSub>(rows.at(r));
+  }
+  const auto words = [&](size_t first, size_t part) {
+    return Transpose(hn::BitCast(d32, v[first].v[part]),
+                     hn::BitCast(d32, v[first + 1].v[part]),
+                     hn::BitCast(d32, v[first + 2].v[part]),
+                     hn::BitCast(d32, v[first + 3].v[part]));
+  };
+  const FourWords a = words(0, 0);
+  const FourWords b = words(kLanes - 4, kRowParts - 1);
+  HWY_UNROLL(4)
+  for (size_t j = 0; j < 4; ++j) {
+    if constexpr (kRowParts == 1) {
+      hn::Store(hn::BitCast(d8, FirstHalves(d32, a.v[j], b.v[j])), d8,
+                out->codes[j]);
+      hn::Store(hn::BitCast(d8, SecondHalves(d32, a.v[j], b.v[j])), d8,
+                out->codes[j + 4]);
+    } else {
+      hn::Store(hn::BitCast(d8, a.v[j]), d8, out->codes[j]);
+      hn::Store(hn::BitCast(d8, b.v[j]), d8, out->codes[j + 4]);
+    }
+  }
+  constexpr size_t kParts = Type::kHalves ? 2 : 1;
+  for (size_t h = 0; h < kParts; ++h) {
+    std::memcpy(out->scale[h], scales.scale[kSub][h], sizeof(out->scale[h]));
+    if constexpr (Type::kOffsets) {
+      std::memcpy(out->offset[h], scales.offset[kSub][h],
+                  sizeof(out->offset[h]));
+    }
+  }
+}
+
+template <class Type, size_t... kSubs>
+HWY_INLINE void PackSlab(LaneBlocks rows, size_t num_blocks,
+                         LaneSlabOf<Type>* slab,
+                         std::index_sequence<kSubs...>) {
+  LaneScales scales;
+  for (size_t b = 0; b < num_blocks; ++b) {
+    Type::Scales(rows, &scales);
+    (PackLanes<Type, kSubs>(rows, scales, slab + kSubs), ...);
+    rows.base += Type::kBlockBytes;
+    slab += sizeof...(kSubs);
+  }
+}
+
+// Sums of groups of rows and tokens, over half or all of a block.
+template <class Type, size_t kTokens, size_t kGroups>
+HWY_INLINE void SlabSums(const LaneSlabOf<Type>* const (&slabs)[kGroups],
+                         const ActivationBlock* x, size_t x_stride,
+                         size_t begin, size_t end,
+                         VLI (&sums)[kGroups][kTokens]) {
+  // 16-bit sums as long as they fit, then wider ones.
+  constexpr size_t kRun = HWY_MIN(kNarrowSums<Type>, size_t{8});
+  const LB d8;
+  const LI d32;
+  VLS narrow[kGroups][kTokens];
+  HWY_UNROLL(8)
+  for (size_t j = begin; j < end; ++j) {
+    const size_t at = (j - begin) % kRun;
+    decltype(Prepare<Type>(hn::Zero(d8))) w[kGroups];
+    HWY_UNROLL(2)
+    for (size_t g = 0; g < kGroups; ++g) {
+      w[g] = Prepare<Type>(hn::Load(d8, slabs[g]->codes[j]));
+    }
+    HWY_UNROLL(4)
+    for (size_t t = 0; t < kTokens; ++t) {
+      int32_t four;
+      std::memcpy(&four, x[t * x_stride].q + 4 * j, sizeof(four));
+      const auto bytes = hn::BitCast(d8, hn::Set(d32, four));
+      HWY_UNROLL(2)
+      for (size_t g = 0; g < kGroups; ++g) {
+        const auto products = Pairs(w[g], bytes);
+        narrow[g][t] = at == 0 ? products : hn::Add(narrow[g][t], products);
+        MakeHere(narrow[g][t]);
+        if (at + 1 == kRun || j + 1 == end) {
+          const auto wide = AddPairs(narrow[g][t]);
+          sums[g][t] = j - begin < kRun ? wide : hn::Add(sums[g][t], wide);
+          MakeHere(sums[g][t]);
+        }
+      }
+    }
+  }
+}
+
+// A slab and the tokens it is multiplied with. y[t * y_stride + lane of group],
+// added to what is there unless `first`.
+template <class Type>
+struct LaneTile {
+  const LaneSlabOf<Type>* slab = nullptr;  // groups are slab_stride apart
+  size_t slab_stride = 0;
+  size_t num_blocks = 0;
+  const ActivationBlock* x = nullptr;
+  size_t x_stride = 0;
+  bool first = false;
+  float* y = nullptr;
+  size_t y_stride = 0;
+};
+
+template <class Type, size_t kTokens, size_t kGroups>
+HWY_NOINLINE void RunTile(const LaneTile<Type>& a, size_t token) {
+  const LF d;
+  const ActivationBlock* const x = a.x + token * a.x_stride;
+  float* const y = a.y + token * a.y_stride;
+  // In memory: what has to be in registers are the integer sums.
+  alignas(32) float totals[kGroups][kTokens][kLanes];
+  for (size_t g = 0; g < kGroups; ++g) {
+    for (size_t t = 0; t < kTokens; ++t) {
+      hn::Store(
+          a.first ? hn::Zero(d) : hn::LoadU(d, y + t * a.y_stride + kLanes * g),
+          d, totals[g][t]);
+    }
+  }
+  for (size_t b = 0; b < a.num_blocks; ++b) {
+    const LaneSlabOf<Type>* slabs[kGroups];
+    for (size_t g = 0; g < kGroups; ++g) {
+      slabs[g] = a.slab + g * a.slab_stride + b;
+    }
+    constexpr size_t kParts = Type::kHalves ? 2 : 1;
+    VLI sums[kParts][kGroups][kTokens];
+    HWY_UNROLL(2)
+    for (size_t h = 0; h < kParts; ++h) {
+      SlabSums<Type, kTokens, kGroups>(slabs, x + b, a.x_stride,
+                                       Type::kHalves ? 4 * h : 0,
+                                       Type::kHalves ? 4 * h + 4 : 8, sums[h]);
+    }
+    HWY_UNROLL(4)
+    for (size_t t = 0; t < kTokens; ++t) {
+      const ActivationBlock& block = x[t * a.x_stride + b];
+      HWY_UNROLL(2)
+      for (size_t g = 0; g < kGroups; ++g) {
+        VLF total = hn::Load(d, totals[g][t]);
+        for (size_t h = 0; h < kParts; ++h) {
+          const int32_t minus = !Type::kHalves ? block.minus_sum
+                                : h == 0
+                                    ? block.minus_half_sum
+                                    : block.minus_sum - block.minus_half_sum;
+          total = AddScaled(AddStart<Type>(sums[h][g][t], minus),
+                            slabs[g]->scale[h], block.scale, total);
+        }
+        if constexpr (Type::kOffsets) {
+          for (size_t h = 0; h < kParts; ++h) {
+            const float sum = !Type::kHalves ? block.sum
+                              : h == 0       ? FirstSum(block)
+                                             : SecondSum(block);
+            total = AddOffset(slabs[g]->offset[h], sum, total);
+          }
+        }
+        hn::Store(total, d, totals[g][t]);
+      }
+    }
+  }
+  for (size_t g = 0; g < kGroups; ++g) {
+    for (size_t t = 0; t < kTokens; ++t) {
+      hn::StoreU(hn::Load(d, totals[g][t]), d, y + t * a.y_stride + kLanes * g);
+    }
+  }
+}
+
+// The last tokens, fewer than a tile has.
+template <class Type, size_t kTokens, size_t kGroups>
+HWY_INLINE void RunRest(const LaneTile<Type>& a, size_t t, size_t count) {
+  if constexpr (kTokens > 0) {
+    if (count == kTokens) return RunTile<Type, kTokens, kGroups>(a, t);
+    RunRest<Type, kTokens - 1, kGroups>(a, t, count);
+  }
+}
+
+// All tokens with a slab.
+template <class Type, size_t kGroups>
+HWY_INLINE void RunTokens(const LaneTile<Type>& a, size_t num_tokens) {
+  size_t t = 0;
+  for (; t + kLaneTokens <= num_tokens; t += kLaneTokens) {
+    RunTile<Type, kLaneTokens, kGroups>(a, t);
+  }
+  RunRest<Type, kLaneTokens - 1, kGroups>(a, t, num_tokens - t);
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace inference
+HWY_AFTER_NAMESPACE();
+
+#endif  // LODESTONE_INFERENCE_OPS_LANE_SLAB_INL_H_
