@@ -4,6 +4,9 @@
 
 # compiled_alone(FOLDER SOURCES...): FOLDER has the target; SOURCES lie beneath.
 function(compiled_alone folder)
+  if(folder MATCHES "^tests/" AND NOT LODESTONE_TESTS)
+    return()
+  endif()
   list(TRANSFORM ARGN PREPEND "${PROJECT_SOURCE_DIR}/${folder}/")
   foreach(source ${ARGN})
     if(NOT EXISTS ${source})

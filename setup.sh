@@ -4,6 +4,7 @@
 #
 #   ./setup.sh           install what is missing (as root, or through sudo)
 #   ./setup.sh --check   only say what is missing; changes nothing, exit 1 if any
+#   ./setup.sh --list    names all of them, one a line; changes nothing
 #
 # Does nothing when all is there, so that every make target may call it first.
 set -eu
@@ -22,6 +23,11 @@ libsentencepiece-dev libhwy-dev libzstd-dev"
 TEST="libgtest-dev libvalijson-dev python3
 aria2 transmission-daemon transmission-cli qbittorrent-nox opentracker
 microsocks iproute2 procps zstd minisign openssl"
+
+if [ "${1:-}" = --list ]; then
+  printf '%s\n' $BUILD $TEST
+  exit 0
+fi
 
 missing=
 for package in $BUILD $TEST; do

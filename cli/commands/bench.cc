@@ -10,6 +10,7 @@
 
 #include "cli/commands/commands.h"
 #include "cli/commands/kv_flag.h"
+#include "cli/flows/model_flow.h"
 #include "inference/eval/machine_limits.h"
 #include "inference/eval/speed.h"
 #include "inference/model/model.h"
@@ -97,7 +98,7 @@ class BenchCommand final : public Command {
     if (exact_) options.activations = inference::Activations::kExact;
     context.output.StageBegin("load");
     const auto start = Clock::now();
-    auto model = inference::Model::Load(model_, options);
+    auto model = LoadModel(model_, options, "load", context);
     if (!model) {
       context.output.StageEnd("load", false, "");
       return verify::Unexpected(std::move(model).error());
@@ -109,17 +110,15 @@ class BenchCommand final : public Command {
 
     context.output.StageBegin("bench");
     auto measured = Measure(**model, figures, context);
+    if (measured) {
+      Describe(**model, figures);
+      // A buffer for the limits and the weights are not needed at once.
+      model->reset();
+      measured = MeasureLimits(figures);
+    }
     if (!measured) {
       context.output.StageEnd("bench", false, "");
       return verify::Unexpected(std::move(measured).error());
-    }
-    Describe(**model, figures);
-    // A buffer for the limits and the weights are not needed at once.
-    model->reset();
-    auto limits = MeasureLimits(figures);
-    if (!limits) {
-      context.output.StageEnd("bench", false, "");
-      return verify::Unexpected(std::move(limits).error());
     }
     context.output.StageEnd("bench", true, "");
     return Report(figures, context);

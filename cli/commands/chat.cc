@@ -9,6 +9,7 @@
 #include "cli/chat/repl.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/kv_flag.h"
+#include "cli/flows/model_flow.h"
 #include "inference/generate/stop_matcher.h"
 #include "verify/base/text.h"
 
@@ -88,7 +89,7 @@ class ChatCommand final : public Command {
     model_options.kv = kv_;
     if (exact_) model_options.activations = inference::Activations::kExact;
     context.output.StageBegin("load");
-    auto model = inference::Model::Load(model_, model_options);
+    auto model = LoadModel(model_, model_options, "load", context);
     if (!model) {
       context.output.StageEnd("load", false, "");
       return verify::Unexpected(std::move(model).error());

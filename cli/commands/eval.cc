@@ -9,8 +9,8 @@
 #include "cli/commands/commands.h"
 #include "cli/commands/eval_perplexity.h"
 #include "cli/commands/kv_flag.h"
+#include "cli/flows/model_flow.h"
 #include "inference/generate/sampler.h"
-#include "inference/model/model.h"
 #include "verify/base/text.h"
 
 namespace cli {
@@ -85,7 +85,7 @@ class EvalCommand final : public Command {
     options.kv = kv_;
     // The figure is compared with those of other forms and machines.
     options.activations = inference::Activations::kExact;
-    auto model = inference::Model::Load(model_, options);
+    auto model = LoadModel(model_, options, "eval", context);
     if (!model) {
       context.output.StageEnd("eval", false, "");
       return verify::Unexpected(std::move(model).error());

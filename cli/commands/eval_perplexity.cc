@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "cli/commands/kv_flag.h"
+#include "cli/flows/model_flow.h"
 #include "inference/eval/perplexity.h"
-#include "inference/model/model.h"
 #include "verify/base/file.h"
 #include "verify/base/text.h"
 
@@ -50,7 +50,7 @@ Result<CommandResult> PerplexityTask::Run(Context& context) const {
   context.output.StageBegin("eval");
   const auto measure = [&]() -> Result<inference::PerplexityReport> {
     ASSIGN_OR_RETURN(const auto model,
-                     inference::Model::Load(model_, model_options));
+                     LoadModel(model_, model_options, "eval", context));
     const std::vector<inference::TokenId> tokens =
         model->tokenizer().EncodePrompt(text);
     inference::PerplexityOptions options;

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "cli/flows/model_flow.h"
 #include "cli/state/torrent_store.h"
 #include "inference/eval/fingerprint_compare.h"
 #include "inference/eval/fingerprint_json.h"
@@ -34,13 +35,14 @@ constexpr size_t kMaxDeparturesTold = 16;
 // What every manifest says of itself.
 constexpr std::string_view kManifestMark = "lodestone-manifest";
 
-Result<std::unique_ptr<inference::Model>> LoadModel(const std::string& path,
-                                                    size_t num_threads) {
+Result<std::unique_ptr<inference::Model>> LoadExact(const std::string& path,
+                                                    size_t num_threads,
+                                                    Context& context) {
   inference::ModelOptions options;
   options.num_threads = num_threads;
   // Alike on every machine.
   options.activations = inference::Activations::kExact;
-  return inference::Model::Load(path, options);
+  return LoadModel(path, options, std::string(kStage), context);
 }
 
 Fields NumberOrNull(double value) {
@@ -147,7 +149,7 @@ Result<std::optional<Fingerprint>> RecordFingerprint(const std::string& path,
     return std::optional<Fingerprint>();
   };
   output.StageBegin(kStage);
-  auto model = LoadModel(path, num_threads);
+  auto model = LoadExact(path, num_threads, context);
   if (!model) return without(model.error());
   StageProgress progress(output, std::string(kStage));
   auto made = inference::MakeFingerprint(**model, context.cancel, &progress);
@@ -225,7 +227,7 @@ Result<FingerprintReport> CheckModelFingerprint(const std::string& path,
                                                 Context& context) {
   Output& output = context.output;
   output.StageBegin(kStage);
-  auto model = LoadModel(path, num_threads);
+  auto model = LoadExact(path, num_threads, context);
   if (!model) {
     output.StageEnd(kStage, false, "the model does not load");
     return verify::Unexpected(std::move(model).error());

@@ -16,6 +16,14 @@ std::string LayerName(int64_t layer, uint64_t num_layers) {
 
 }  // namespace
 
+verify::Result<std::unique_ptr<inference::Model>> LoadModel(
+    const std::string& path, inference::ModelOptions options,
+    const std::string& stage, Context& context) {
+  StageProgress progress(context.output, stage);
+  options.waiter = {&context.cancel, &progress};
+  return inference::Model::Load(path, options);
+}
+
 verify::Result<inference::SmokeReport> SmokeTestModel(const std::string& path,
                                                       size_t num_threads,
                                                       Context& context) {
@@ -23,7 +31,7 @@ verify::Result<inference::SmokeReport> SmokeTestModel(const std::string& path,
   output.StageBegin("smoke");
   inference::ModelOptions options;
   options.num_threads = num_threads;
-  auto model = inference::Model::Load(path, options);
+  auto model = LoadModel(path, options, "smoke", context);
   if (!model) {
     output.StageEnd("smoke", false, "the model does not load");
     return verify::Unexpected(std::move(model).error());

@@ -13,6 +13,12 @@
 
 namespace cli {
 
+// Loads a model as (part of) the stage `stage`, whose progress is shown if it
+// takes long. Errors: those of Model::Load.
+verify::Result<std::unique_ptr<inference::Model>> LoadModel(
+    const std::string& path, inference::ModelOptions options,
+    const std::string& stage, Context& context);
+
 // Loads the model at `path` and runs the smoke test as the stage "smoke".
 // Errors: those of loading; kCorrupt with id E-SMOKE if the model is broken,
 // naming the layer that first went wrong.

@@ -396,8 +396,13 @@ Result<StructureOutcome> CheckModelStructure(const StructureOptions& options,
                                              Context& context) {
   const std::string& path = options.path;
   context.output.StageBegin("structure");
-  auto checkpoint =
-      verify::Checkpoint::Open(path, verify::CompressedFiles::kInMemory);
+  StageProgress progress(context.output, "structure");
+  auto checkpoint = verify::Checkpoint::Open(
+      path, verify::CompressedFiles::kInMemory, {&context.cancel, &progress});
+  if (!checkpoint && checkpoint.error().code == ErrorCode::kCancelled) {
+    context.output.StageEnd("structure", false, "");
+    return verify::Unexpected(std::move(checkpoint).error());
+  }
   const auto side_findings =
       ReportSideFiles(path, checkpoint ? checkpoint->gguf() : nullptr, context);
   const auto forms = FormsOf(path, checkpoint);

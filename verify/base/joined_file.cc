@@ -100,23 +100,17 @@ Result<JoinedMap> JoinedMap::Reserve(std::string path, uint64_t size) {
   return map;
 }
 
-Result<void> JoinedMap::Fill(const ByteSource& content, size_t num_threads,
-                             const CancelToken* cancel) {
+Result<void> JoinedMap::Fill(const ByteSource& content, const FillStep& step) {
   CHECK(reserved_.has_value() && content.size() == size());
   const std::span<std::byte> all = reserved_->bytes();
   if (::mprotect(all.data(), all.size(), PROT_READ | PROT_WRITE) != 0) {
     return FailErrno("take memory for", paths_.front(), errno);
   }
-  ThreadPool pool(num_threads);
+  ThreadPool pool(0);
   std::mutex mu;
   std::optional<Error> error;  // the first that was seen
   const auto read = [&](size_t begin, size_t end) {
-    Result<void> result;
-    if (cancel != nullptr && cancel->cancelled()) {
-      result = Fail(ErrorCode::kCancelled, "reading was cancelled");
-    } else {
-      result = content.ReadAt(begin, all.subspan(begin, end - begin));
-    }
+    auto result = content.ReadAt(begin, all.subspan(begin, end - begin));
     if (result) return;
     const std::lock_guard lock(mu);
     if (!error.has_value()) error = std::move(result).error();
@@ -125,6 +119,11 @@ Result<void> JoinedMap::Fill(const ByteSource& content, size_t num_threads,
   // A round at a time, so that an error ends it.
   const size_t round = kFillBytes * pool.num_threads();
   for (size_t at = 0; at < size_bytes && !error.has_value(); at += round) {
+    if (!step(at)) {
+      return Fail(ErrorCode::kCancelled,
+                  StrCat("reading \"", EscapeForTerminal(paths_.front()),
+                         "\" was interrupted"));
+    }
     const size_t count = std::min(round, size_bytes - at);
     pool.ParallelFor(count, kFillBytes, [&](size_t begin, size_t end) {
       read(at + begin, at + end);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,7 +14,6 @@
 
 #include "verify/base/bytes.h"
 #include "verify/base/file.h"
-#include "verify/base/progress.h"
 #include "verify/base/result.h"
 
 namespace verify {
@@ -68,11 +68,13 @@ class JoinedMap {
   // Errors: kIo.
   static Result<JoinedMap> Reserve(std::string path, uint64_t size);
 
-  // Reads all of what was reserved into memory, on `num_threads` threads (0:
-  // all processors). Requires content.size() == size().
-  // Errors: those of `content`, kIo (no memory), kCancelled.
-  Result<void> Fill(const ByteSource& content, size_t num_threads,
-                    const CancelToken* cancel);
+  // Is told how many bytes are there; false ends the work.
+  using FillStep = std::function<bool(uint64_t done_bytes)>;
+
+  // Reads all of what was reserved into memory, on all processors. `step` is
+  // called by this thread every few MiB. Requires content.size() == size().
+  // Errors: those of `content`, kIo (no memory), kCancelled (by `step`).
+  Result<void> Fill(const ByteSource& content, const FillStep& step);
 
   JoinedMap(JoinedMap&&) noexcept = default;
   JoinedMap& operator=(JoinedMap&&) noexcept = default;

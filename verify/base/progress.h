@@ -32,4 +32,12 @@ class ProgressSink {
                           uint64_t total_bytes) = 0;
 };
 
+// Who waits for work that is long only at times; neither need be there.
+struct Waiter {
+  const CancelToken* cancel = nullptr;
+  ProgressSink* progress = nullptr;
+
+  bool gave_up() const { return cancel != nullptr && cancel->cancelled(); }
+};
+
 }  // namespace verify

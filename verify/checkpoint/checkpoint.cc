@@ -132,10 +132,12 @@ Result<void> CheckSplit(const GgufFile& gguf, const std::string& path,
 }  // namespace
 
 Result<Checkpoint> Checkpoint::Open(const std::string& path,
-                                    CompressedFiles compressed) {
-  ASSIGN_OR_RETURN(Checkpoint checkpoint,
-                   Read(path, {ZipCheck::kAll, compressed, OpenOnDisk}));
-  RETURN_IF_ERROR(checkpoint.Map(compressed));
+                                    CompressedFiles compressed,
+                                    const Waiter& waiter) {
+  ASSIGN_OR_RETURN(
+      Checkpoint checkpoint,
+      Read(path, {ZipCheck::kAll, compressed, OpenOnDisk, waiter.cancel}));
+  RETURN_IF_ERROR(checkpoint.Map(compressed, waiter));
   return checkpoint;
 }
 
@@ -221,8 +223,8 @@ Result<void> Checkpoint::Recognise(const std::string& path, size_t num_files,
     return RefuseCompressed(path, weights);
   }
   const uint64_t keep = weights.seekable ? kKeepFrameBytes : kKeepPassedBytes;
-  auto content =
-      OpenCompressedContent(std::move(opened.file), keep / num_files);
+  auto content = OpenCompressedContent(std::move(opened.file), keep / num_files,
+                                       access.cancel);
   if (!content) return WithPath(std::move(content).error(), path);
   opened.content = *std::move(content);
   opened.is = weights.content;

@@ -17,6 +17,7 @@
 
 #include "verify/base/file.h"
 #include "verify/base/joined_file.h"
+#include "verify/base/progress.h"
 #include "verify/base/result.h"
 #include "verify/checkpoint/compressed_weights.h"
 #include "verify/checkpoint/gguf_reader.h"
@@ -75,10 +76,13 @@ class Checkpoint {
   // Each of the files but the index may be in pieces, or compressed (.zst).
   // Errors: those of weight_files.h and JoinParts; kNotFound, kIo, kCorrupt
   // (ids E-HTML, E-LFS-POINTER, E-EMPTY, E-CONTENT for a file that is no
-  // weights at all, else those of its reader), kUnsupported, kLimit.
+  // weights at all, else those of its reader), kUnsupported, kLimit,
+  // kCancelled. Only decompressing is long: `waiter` hears of it, and must
+  // outlive the checkpoint if that is streamed.
   static Result<Checkpoint> Open(
       const std::string& path,
-      CompressedFiles compressed = CompressedFiles::kRefuse);
+      CompressedFiles compressed = CompressedFiles::kRefuse,
+      const Waiter& waiter = {});
 
   // The same without mapping the files: only names, shapes and places, for
   // saying what a damaged file has lost. Damage outside of the parts that hold
@@ -150,6 +154,7 @@ class Checkpoint {
     ZipCheck check = ZipCheck::kAll;
     CompressedFiles compressed = CompressedFiles::kRefuse;
     const SourceOpener& open;
+    const CancelToken* cancel = nullptr;
   };
   static Result<Checkpoint> Read(const std::string& path, const Access& access);
   // One file, and where its pieces are.
@@ -187,7 +192,10 @@ class Checkpoint {
   Result<void> ReadFile(const WeightSet& set, const Access& access);
   Result<void> ReadParts(const WeightSet& set, const Access& access);
   Result<void> ReadSharded(const std::string& index_path, const Access& access);
-  Result<void> Map(CompressedFiles compressed);
+  Result<void> Map(CompressedFiles compressed, const Waiter& waiter);
+  // `content` is one of contents_.
+  Result<void> Fill(JoinedMap& map, const ByteSource& content,
+                    const Waiter& waiter) const;
   Result<void> CompareCopies() const;
   Result<bool> SameBytes(const TensorSlice& a, const TensorSlice& b) const;
   Result<void> CheckMemory() const;

@@ -48,7 +48,24 @@ Result<void> Checkpoint::CheckMemory() const {
                    " writes it out, lodestone convert can make it smaller"));
 }
 
-Result<void> Checkpoint::Map(CompressedFiles compressed) {
+Result<void> Checkpoint::Fill(JoinedMap& map, const ByteSource& content,
+                              const Waiter& waiter) const {
+  uint64_t total = 0;
+  uint64_t before = 0;  // of the files that are in memory already
+  for (const CompressedContent& other : contents_) {
+    if (other.source == nullptr) continue;
+    if (other.source.get() == &content) before = total;
+    total += other.source->size();
+  }
+  return map.Fill(content, [&](uint64_t done) {
+    if (waiter.progress != nullptr) {
+      waiter.progress->OnProgress(content.name(), before + done, total);
+    }
+    return !waiter.gave_up();
+  });
+}
+
+Result<void> Checkpoint::Map(CompressedFiles compressed, const Waiter& waiter) {
   if (is_compressed() && compressed == CompressedFiles::kInMemory) {
     RETURN_IF_ERROR(CheckMemory());
   }
@@ -57,7 +74,7 @@ Result<void> Checkpoint::Map(CompressedFiles compressed) {
       ASSIGN_OR_RETURN(JoinedMap map,
                        JoinedMap::Reserve(whole.path, source->size()));
       if (compressed == CompressedFiles::kInMemory) {
-        RETURN_IF_ERROR(map.Fill(*source, 0, nullptr));
+        RETURN_IF_ERROR(Fill(map, *source, waiter));
       }
       maps_.push_back(std::move(map));
       continue;

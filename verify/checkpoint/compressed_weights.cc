@@ -80,10 +80,12 @@ Result<std::optional<CompressedWeights>> LookIntoCompressed(
 }
 
 Result<CompressedContent> OpenCompressedContent(
-    std::unique_ptr<ByteSource> file, uint64_t keep_bytes) {
+    std::unique_ptr<ByteSource> file, uint64_t keep_bytes,
+    const CancelToken* cancel) {
   CompressedContent opened;
   ZstdOptions options;
   options.limit.max_bytes = UINT64_MAX;  // whoever takes it knows how much
+  options.cancel = cancel;
   const auto open = [&]() -> Result<std::unique_ptr<ByteSource>> {
     ASSIGN_OR_RETURN(const bool has_table, HasSeekTable(*file));
     opened.forward_only = !has_table;

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "verify/base/file.h"
+#include "verify/base/progress.h"
 #include "verify/base/result.h"
 #include "verify/checkpoint/sniff.h"
 
@@ -33,9 +34,10 @@ struct CompressedContent {
   bool forward_only = false;  // no seek table: StreamedZstd
 };
 // `keep_bytes` of what comes out stay in memory for whoever reads beside or
-// before the last place. Errors: those of SeekableZstd::Open or
-// StreamedZstd::Open.
+// before the last place. `cancel`, if any, must outlive the source. Errors:
+// those of SeekableZstd::Open or StreamedZstd::Open.
 Result<CompressedContent> OpenCompressedContent(
-    std::unique_ptr<ByteSource> file, uint64_t keep_bytes);
+    std::unique_ptr<ByteSource> file, uint64_t keep_bytes,
+    const CancelToken* cancel = nullptr);
 
 }  // namespace verify

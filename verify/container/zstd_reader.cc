@@ -171,6 +171,9 @@ Result<size_t> ZstdStream::Decompress(std::span<std::byte> out) {
 }
 
 Result<size_t> ZstdStream::Read(std::span<std::byte> out) {
+  if (options_.cancel != nullptr && options_.cancel->cancelled()) {
+    return Fail(ErrorCode::kCancelled, "interrupted");
+  }
   while (true) {
     if (!in_frame_) {
       ASSIGN_OR_RETURN(const bool more, BeginFrame());

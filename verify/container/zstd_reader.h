@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "verify/base/progress.h"
 #include "verify/base/result.h"
 #include "verify/container/byte_stream.h"
 #include "verify/container/zstd_frames.h"
@@ -37,6 +38,7 @@ Result<void> CheckOutput(const OutputLimit& limit, uint64_t output,
 struct ZstdOptions {
   int max_window_log = kZstdWindowLog;
   OutputLimit limit;
+  const CancelToken* cancel = nullptr;
 };
 
 // What comes out of all frames, one after the other; skippable frames are
@@ -45,7 +47,8 @@ struct ZstdOptions {
 // some hundred KiB; what a frame claims of its content sizes nothing.
 // Errors of Read: those of ParseZstdFrameStart and ZstdTally, kCorrupt (ids
 // E-ZSTD, E-ZSTD-CHECKSUM, E-ZSTD-TRUNCATED), kLimit (E-ARCHIVE-BOMB: more than
-// the limit), kMismatch (E-SIZE: not the expected bytes), those of `input`.
+// the limit), kMismatch (E-SIZE: not the expected bytes), kCancelled, those of
+// `input`.
 // After an error nothing more can be read. One thread.
 class ZstdStream final : public ByteStream {
  public:

@@ -31,7 +31,7 @@ Result<uint64_t> CountContent(const ByteSource& file,
 Result<std::unique_ptr<StreamedZstd>> StreamedZstd::Open(
     const ByteSource& file, const ZstdOptions& options, uint64_t keep_bytes) {
   ASSIGN_OR_RETURN(const ZstdSummary summary,
-                   WalkZstd(file, options.max_window_log));
+                   WalkZstd(file, options.max_window_log, {}, options.cancel));
   uint64_t size = summary.content_bytes.value_or(0);
   if (!summary.content_bytes.has_value()) {
     ASSIGN_OR_RETURN(size, CountContent(file, options));

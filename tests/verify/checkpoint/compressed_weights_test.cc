@@ -176,6 +176,66 @@ TEST(CompressedWeightsTest, ShardsOfAnIndexMayBeCompressed) {
               "model-00002-of-00002.safetensors.zst", "E-COMPRESSED");
 }
 
+// Counts what it is told and cancels once more than `limit` bytes are done.
+class CancelAfter final : public ProgressSink {
+ public:
+  explicit CancelAfter(uint64_t limit) : limit_(limit) {}
+
+  void OnProgress(std::string_view, uint64_t done_bytes,
+                  uint64_t total_bytes) override {
+    ++calls;
+    total = total_bytes;
+    if (done_bytes > limit_) cancel.Cancel();
+  }
+
+  uint64_t calls = 0;
+  uint64_t total = 0;
+  CancelToken cancel;
+
+ private:
+  uint64_t limit_;
+};
+
+TEST(CompressedWeightsTest, DecompressingIntoMemoryIsToldAndCanBeEnded) {
+  constexpr size_t kBytes = 24u << 20;
+  const TempDir dir;
+  uint64_t total = 0;
+  Json map = Json::object();
+  for (const std::string& name : {std::string("a"), std::string("b")}) {
+    const std::string shard = tests::SafetensorsFile(
+        {{name, DType::kF32, {kBytes / 4}, std::vector<std::byte>(kBytes)}});
+    total += shard.size();
+    dir.Write("model-" + name + ".safetensors.zst", tests::ZstdFrameOf(shard));
+    map[name] = "model-" + name + ".safetensors";
+  }
+  dir.Write("model.safetensors.index.json", Json{{"weight_map", map}}.dump());
+
+  CancelAfter never(total);
+  const auto whole = Checkpoint::Open(dir.path(), CompressedFiles::kInMemory,
+                                      {&never.cancel, &never});
+  ASSERT_TRUE(whole) << whole.error().ToString();
+  EXPECT_EQ(never.total, total);
+  EXPECT_GE(never.calls, 2u);
+
+  // In the second shard: what the first one had counts.
+  CancelAfter later(kBytes - 1);
+  ExpectError(Checkpoint::Open(dir.path(), CompressedFiles::kInMemory,
+                               {&later.cancel, &later}),
+              ErrorCode::kCancelled, "model-b.safetensors.zst");
+}
+
+TEST(CompressedWeightsTest, CountingWhatComesOutCanBeEnded) {
+  const TempDir dir;
+  const std::string path =
+      dir.Write("model.safetensors.zst",
+                tests::ZstdFrameOf(Weights(), {.content_size = false}));
+  CancelToken cancel;
+  cancel.Cancel();
+  ExpectError(
+      Checkpoint::Open(path, CompressedFiles::kInMemory, {&cancel, nullptr}),
+      ErrorCode::kCancelled, "interrupted");
+}
+
 TEST(CompressedWeightsTest, WhatComesOutIsReadAsHostile) {
   const std::string weights = Weights();
   std::string flipped = tests::ZstdFrameOf(weights);
