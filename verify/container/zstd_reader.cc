@@ -109,6 +109,8 @@ Result<bool> ZstdStream::BeginFrame() {
     RETURN_IF_ERROR(tally_.Add(start, offset_));
     if (!start.skippable) {
       frame_offset_ = offset_;
+      frame_output_ = output_;
+      frame_content_bytes_ = start.content_bytes;
       const uint64_t room = options_.limit.max_bytes - output_;
       if (start.content_bytes.value_or(0) > room) {
         return Fail(ErrorCode::kLimit,
@@ -161,6 +163,16 @@ Result<size_t> ZstdStream::Decompress(std::span<std::byte> out) {
     offset_ += from.pos;
     if (left == 0) {
       in_frame_ = false;
+      // The library does not look where a frame is one empty block.
+      const uint64_t content = output_ + to.pos - frame_output_;
+      if (frame_content_bytes_.value_or(content) != content) {
+        return Fail(ErrorCode::kCorrupt,
+                    StrCat("zstd: ", content,
+                           " bytes come out of a frame that says it holds ",
+                           *frame_content_bytes_))
+            .At(frame_offset_)
+            .Id("E-ZSTD");
+      }
     } else if (buffered == 0 && to.pos == 0) {
       return Fail(ErrorCode::kCorrupt, "zstd: a frame is cut off")
           .At(offset_)

@@ -84,6 +84,8 @@ class ZstdStream final : public ByteStream {
   size_t end_ = 0;
   bool in_frame_ = false;
   uint64_t frame_offset_ = 0;
+  uint64_t frame_output_ = 0;                    // what had come out before it
+  std::optional<uint64_t> frame_content_bytes_;  // as its header says
   uint64_t offset_ = 0;  // in the input, of begin_
   uint64_t output_ = 0;
   ZstdTally tally_;

@@ -159,6 +159,17 @@ Result<std::unique_ptr<SeekableZstd>> SeekableZstd::Open(const ByteSource& file,
           .Id("E-SEEK-TABLE")
           .Hint("--ignore-seek-table reads the frames one after the other");
     }
+    // Nobody will read it: whatever is in it would be there for those alone who
+    // read the frames in order.
+    if (content == 0) {
+      ASSIGN_OR_RETURN(
+          const ZstdFrame real,
+          ReadZstdFrame(file, table.entries[i].offset, max_window_log));
+      if (real.max_content_bytes != 0 || real.compressed_bytes != stored) {
+        return Refuse(StrCat("frame ", i, " is not as the table says"),
+                      table.entries[i].offset);
+      }
+    }
   }
   return std::make_unique<SeekableZstd>(file, std::move(table), max_window_log,
                                         keep_bytes);

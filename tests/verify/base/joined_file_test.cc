@@ -162,7 +162,13 @@ TEST(JoinedMapTest, ReservesAddressesAndFillsThem) {
   EXPECT_EQ(map->Bytes(1100, 1).data(), part.data() + 100);
   const JoinedMap moved = [&] {
     const MemorySource content(AsBytes(whole));
-    EXPECT_TRUE(map->Fill(content, 3, nullptr));
+    uint64_t told = 0;
+    EXPECT_TRUE(map->Fill(content, [&](uint64_t done) {
+      EXPECT_GE(done, told);
+      told = done;
+      return true;
+    }));
+    EXPECT_LT(told, whole.size());
     return *std::move(map);
   }();
   EXPECT_EQ(moved.Bytes(1000, 500).data(), part.data());
@@ -182,18 +188,17 @@ TEST(JoinedMapTest, FillingEndsWithAnErrorOrWhenCancelled) {
   };
   auto map = JoinedMap::Reserve("x.zst", Short().size());
   ASSERT_TRUE(map);
-  ExpectError(map->Fill(Short(), 2, nullptr), ErrorCode::kCorrupt, "no more");
-  CancelToken cancel;
-  cancel.Cancel();
-  ExpectError(map->Fill(Short(), 2, &cancel), ErrorCode::kCancelled,
-              "cancelled");
+  const auto go_on = [](uint64_t) { return true; };
+  ExpectError(map->Fill(Short(), go_on), ErrorCode::kCorrupt, "no more");
+  ExpectError(map->Fill(Short(), [](uint64_t) { return false; }),
+              ErrorCode::kCancelled, "interrupted");
 }
 
 TEST(JoinedMapTest, ReservesNothingForNothing) {
   auto map = JoinedMap::Reserve("empty.zst", 0);
   ASSERT_TRUE(map);
   EXPECT_TRUE(map->Bytes(0, 0).empty());
-  EXPECT_TRUE(map->Fill(MemorySource({}), 1, nullptr));
+  EXPECT_TRUE(map->Fill(MemorySource({}), [](uint64_t) { return true; }));
 }
 
 }  // namespace

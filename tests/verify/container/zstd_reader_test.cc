@@ -105,6 +105,21 @@ TEST(ZstdStreamTest, E1RefusesALyingContentSize) {
   }
 }
 
+// libzstd does not compare where a frame is one empty block and says that it
+// holds more than there is room for. Descriptor 0x80: the size in 4 bytes,
+// after a window of 128 KiB.
+TEST(ZstdStreamTest, E1RefusesALyingContentSizeOfAnEmptyFrame) {
+  const auto frame = [](std::string_view size) {
+    return RawZstdFrame(0x80, std::string("\x38", 1).append(size),
+                        ZstdBlockOf(ZstdBlock::kRaw, 0, "", true));
+  };
+  const auto right = Unpack(frame({"\0\0\0\0", 4}));
+  ASSERT_TRUE(right) << right.error().ToString();
+  EXPECT_EQ(*right, "");
+  ExpectError(Unpack(frame({"\x02\xfd\0\0", 4})), ErrorCode::kCorrupt,
+              "0 bytes come out of a frame that says it holds 64770", "E-ZSTD");
+}
+
 TEST(ZstdStreamTest, E1RefusesALargeWindow) {
   const std::string large =
       RawZstdFrame(0, std::string_view("\xa8", 1),

@@ -235,6 +235,23 @@ TEST(SeekableZstdTest, E3RefusesFramesThatOverlapOrHoldSomethingElse) {
   EXPECT_FALSE(ReadAll(two));
 }
 
+// What the table hides from those who read by it would be there for others.
+TEST(SeekableZstdTest, E3RefusesContentInAFrameListedAsEmpty) {
+  tests::ZstdFrameOptions bare;
+  bare.content_size = false;
+  const std::string empty = ZstdFrameOf("");
+  for (const std::string& hidden :
+       {ZstdFrameOf("hidden"), ZstdFrameOf("hidden", bare)}) {
+    SeekTableOptions lying;
+    lying.sizes = {{static_cast<uint32_t>(hidden.size()), 0}};
+    ExpectError(ReadAll(SeekableOf({{hidden, ""}}, lying)), ErrorCode::kCorrupt,
+                "frame 0 is not as the table says", "E-SEEK-TABLE");
+  }
+  const auto all = ReadAll(SeekableOf({{empty, ""}, {ZstdFrameOf("a"), "a"}}));
+  ASSERT_TRUE(all) << all.error().ToString();
+  EXPECT_EQ(*all, "a");
+}
+
 // Frames that do not say their size, so that only their content tells.
 TEST(SeekableZstdTest, E3FindsAWrongContentSizeWhenItReads) {
   tests::ZstdFrameOptions bare;
