@@ -4,6 +4,7 @@
 // greedy text.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <optional>
@@ -97,6 +98,32 @@ class GoldenTest : public testing::TestWithParam<GoldenCase> {
     return worst;
   }
 
+  // How far the expected choice lies below the best one where a text first
+  // departs from it, relative to the size of a logit.
+  double GapAtDeparture(const Model& model, std::vector<TokenId> ids,
+                        const std::vector<TokenId>& expected,
+                        const std::vector<TokenId>& actual) const {
+    size_t at = 0;
+    while (at < actual.size() && at < expected.size() &&
+           actual[at] == expected[at]) {
+      ++at;
+    }
+    if (at == expected.size() || at == actual.size()) return 1;
+    ids.insert(ids.end(), expected.begin(),
+               expected.begin() + static_cast<std::ptrdiff_t>(at));
+    Session session = NewSession(model, ids.size());
+    EXPECT_TRUE(session.Append(ids));
+    const auto logits = session.logits();
+    double squares = 0;
+    for (const float logit : logits) {
+      squares += static_cast<double>(logit) * static_cast<double>(logit);
+    }
+    const double size = std::sqrt(squares / static_cast<double>(logits.size()));
+    const auto best = *std::max_element(logits.begin(), logits.end());
+    const float wanted = logits[static_cast<size_t>(expected[at])];
+    return static_cast<double>(best - wanted) / size;
+  }
+
   bool is_q8() const { return GetParam().gguf == verify::DType::kQ8_0; }
 
   tests::TempDir dir_;
@@ -143,8 +170,9 @@ TEST_P(GoldenTest, LogitsAgreeWithKeysAndValuesAsBytes) {
   EXPECT_LE(worst, is_q8() ? kQ8LogitsBound : kBytesOfKvBound);
 }
 
-// Rounded activations of bf16 change no choice; those of eight-bit weights
-// change as many as the weights themselves.
+// Rounded activations of bf16 change no choice but near ties, which sums in
+// another order decide otherwise, too: those differ between processors.
+// Eight-bit weights change as many as they have near ties.
 TEST_P(GoldenTest, GreedyTextAgreesTokenForToken) {
   const Model& model = is_q8() ? *exact_model_ : *model_;
   size_t num_equal = 0;
@@ -168,6 +196,11 @@ TEST_P(GoldenTest, GreedyTextAgreesTokenForToken) {
     if (outcome->ids == expected) {
       ++num_equal;
     } else if (is_q8()) {
+      continue;
+    } else {
+      EXPECT_LE(GapAtDeparture(model, ids, expected, outcome->ids),
+                kRoundedLogitsBound)
+          << item["prompt"];
       continue;
     }
     EXPECT_EQ(outcome->ids, expected) << item["prompt"];
