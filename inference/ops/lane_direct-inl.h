@@ -151,12 +151,12 @@ HWY_INLINE void DirectRows(LaneBlocks rows, size_t num_blocks,
       HWY_UNROLL(2)
       for (size_t g = 0; g < kGroups; ++g) {
         LaneBlocks group = {rows.base + g * kLanes * rows.stride, rows.stride};
-        const LaneSums sums = SumsOfTwo<Type>(group, bytes);
+        const LaneSums two = SumsOfTwo<Type>(group, bytes);
         Type::Scales(group, &scales);
-        totals[g] = AddWhole<Type>(sums.first, scales, 0, x[0], totals[g]);
+        totals[g] = AddWhole<Type>(two.first, scales, 0, x[0], totals[g]);
         group.base += Type::kBlockBytes;
         Type::Scales(group, &scales);
-        totals[g] = AddWhole<Type>(sums.second, scales, 0, x[1], totals[g]);
+        totals[g] = AddWhole<Type>(two.second, scales, 0, x[1], totals[g]);
       }
       rows.base += 2 * Type::kBlockBytes;
       x += 2;

@@ -42,6 +42,8 @@ static_assert(kLanes == 4 || kLanes == 8);
 // 32 bytes of one row, which are one vector or two.
 inline constexpr size_t kRowParts = 8 / kLanes;
 struct Bytes32 {
+  // One that the compiler makes by itself would lack the CPU target.
+  HWY_INLINE Bytes32() {}
   VLB v[kRowParts];
 };
 
@@ -90,6 +92,8 @@ HWY_INLINE VLS Pairs(VLB w, VLB x) {
 
 // A signed factor, and what products need of it. |w| may be 128, |x| may not.
 struct SignedBytes {
+  HWY_INLINE SignedBytes() {}
+  HWY_INLINE SignedBytes(VLB v, VLB m) : value(v), magnitude(m) {}
   VLB value;
   VLB magnitude;  // where the products take one factor unsigned
 };
