@@ -73,6 +73,21 @@ HWY_INLINE Bytes32 SmallNibbles(const std::byte* p) {
   return Each(both, [](VLB v) { return AndByte(v, 15); });
 }
 
+HWY_INLINE Bytes32 OrBytes(const Bytes32& a, const Bytes32& b) {
+  return Each(a, b, [](VLB x, VLB y) { return hn::Or(x, y); });
+}
+
+// `value` where `bit` of a byte is set, else zero.
+HWY_INLINE VLB WhereSet(VLB v, VLB bit, uint8_t value) {
+  return hn::IfThenElseZero(hn::Eq(hn::And(v, bit), bit), hn::Set(LB(), value));
+}
+
+// `value` where bit j % 8 is set in the byte that element j takes of `bytes`.
+HWY_INLINE VLB WhereBitOf(VLB bytes, VLB byte_of, uint8_t value) {
+  const auto bit = hn::BitCast(LB(), hn::Set(LQ(), 0x8040201008040201u));
+  return WhereSet(hn::TableLookupBytes(bytes, byte_of), bit, value);
+}
+
 // `value` where bit j of the word at `p` is set, for element j; else zero.
 HWY_INLINE Bytes32 WordBits(const std::byte* p, uint8_t value) {
   uint32_t word;
@@ -83,11 +98,7 @@ HWY_INLINE Bytes32 WordBits(const std::byte* p, uint8_t value) {
       0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
       2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3};
   const Bytes32 byte_of = Load32(reinterpret_cast<const std::byte*>(kByteOf));
-  const auto bit = hn::BitCast(d, hn::Set(LQ(), 0x8040201008040201u));
-  return Each(byte_of, [&](VLB at) {
-    const auto set = hn::And(hn::TableLookupBytes(all, at), bit);
-    return hn::IfThenElseZero(hn::Eq(set, bit), hn::Set(d, value));
-  });
+  return Each(byte_of, [&](VLB at) { return WhereBitOf(all, at, value); });
 }
 
 // Levels looked up by four bits.
@@ -186,8 +197,7 @@ struct LaneQ4_1 : LaneShape<sizeof(BlockQ4_1), 1, 15, 32, false, true> {
 
 // A fifth bit on top of four.
 HWY_INLINE Bytes32 FiveBits(const std::byte* nibbles, const std::byte* bits) {
-  return Each(SmallNibbles(nibbles), WordBits(bits, 16),
-              [](VLB low, VLB high) { return hn::Or(low, high); });
+  return OrBytes(SmallNibbles(nibbles), WordBits(bits, 16));
 }
 
 template <size_t kBlockBytes>
@@ -206,19 +216,14 @@ HWY_INLINE TwoBlocks TwoFiveBits(const std::byte* nibbles,
         d, hn::Combine(LU(), hn::Set(half, word(bits + kBlockBytes)),
                        hn::Set(half, word(bits))));
   }
-  const auto bit = hn::BitCast(d, hn::Set(LQ(), 0x8040201008040201u));
-  const auto sixteen = hn::Set(d, uint8_t{16});
   // Bytes 0 and 1 of a word eight times each; then bytes 2 and 3.
   alignas(16) static constexpr uint8_t kByteOf[16] = {0, 0, 0, 0, 0, 0, 0, 0,
                                                       1, 1, 1, 1, 1, 1, 1, 1};
   const auto byte_of = hn::LoadDup128(d, kByteOf);
-  const auto high = [&](VLB at) {
-    const auto set = hn::And(hn::TableLookupBytes(words, at), bit);
-    return hn::IfThenElseZero(hn::Eq(set, bit), sixteen);
-  };
   const TwoBlocks low = TwoSmallNibbles<kBlockBytes>(nibbles);
-  return {hn::Or(low.first, high(byte_of)),
-          hn::Or(low.second, high(hn::Add(byte_of, hn::Set(d, uint8_t{2}))))};
+  const VLB next = hn::Add(byte_of, hn::Set(d, uint8_t{2}));
+  return {hn::Or(low.first, WhereBitOf(words, byte_of, 16)),
+          hn::Or(low.second, WhereBitOf(words, next, 16))};
 }
 
 struct LaneQ5_0 : LaneShape<sizeof(BlockQ5_0), 1, 31, 4, false, false> {
@@ -291,14 +296,8 @@ HWY_INLINE Bytes32 SubNibbles(const std::byte* p) {
 // `value` where bit kSub of a byte is set.
 template <size_t kSub>
 HWY_INLINE Bytes32 SubBits(const std::byte* p, uint8_t value) {
-  return Each(Load32(p), [&](VLB v) {
-    const auto bit = hn::Set(LB(), static_cast<uint8_t>(1u << kSub));
-    return hn::IfThenElseZero(hn::Eq(hn::And(v, bit), bit),
-                              hn::Set(LB(), value));
-  });
-}
-HWY_INLINE Bytes32 OrBytes(const Bytes32& a, const Bytes32& b) {
-  return Each(a, b, [](VLB x, VLB y) { return hn::Or(x, y); });
+  const VLB bit = hn::Set(LB(), static_cast<uint8_t>(1u << kSub));
+  return Each(Load32(p), [&](VLB v) { return WhereSet(v, bit, value); });
 }
 
 struct LaneQ4K : LaneShape<sizeof(BlockQ4K), 8, 15, 32, false, true> {

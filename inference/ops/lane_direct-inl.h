@@ -34,6 +34,14 @@ struct LaneSums {
   VLI second;
 };
 
+// Partial sums of eight rows: what lies in the first half of each vector, and
+// in the second. Where a vector has 32 bytes.
+HWY_INLINE LaneSums FoldEight(const VLI (&v)[8]) {
+  const VLI low = FoldFour(v[0], v[1], v[2], v[3]);
+  const VLI high = FoldFour(v[4], v[5], v[6], v[7]);
+  return {FirstHalves(LI(), low, high), SecondHalves(LI(), low, high)};
+}
+
 template <class Type, size_t kSub>
 HWY_INLINE LaneSums DirectSums(const LaneBlocks& rows, const Bytes32& x) {
   if constexpr (kRowParts == 1) {
@@ -43,13 +51,9 @@ HWY_INLINE LaneSums DirectSums(const LaneBlocks& rows, const Bytes32& x) {
       const Bytes32 codes = Type::template Codes<kSub>(rows.at(r));
       v[r] = AddPairs(Pairs(Prepare<Type>(codes.v[0]), x.v[0]));
     }
-    const VLI low = FoldFour(v[0], v[1], v[2], v[3]);
-    const VLI high = FoldFour(v[4], v[5], v[6], v[7]);
-    const LI d;
-    const VLI first = FirstHalves(d, low, high);
-    const VLI second = SecondHalves(d, low, high);
-    if constexpr (Type::kHalves) return {first, second};
-    return {hn::Add(first, second), second};
+    const LaneSums sums = FoldEight(v);
+    if constexpr (Type::kHalves) return sums;
+    return {hn::Add(sums.first, sums.second), sums.second};
   } else {
     VLI first[4];
     VLI second[4];
@@ -90,10 +94,7 @@ HWY_INLINE LaneSums SumsOfTwo(const LaneBlocks& rows, const TwoBlocks& x) {
       v[r] = hn::Add(AddPairs(first), AddPairs(second));
     }
   }
-  const VLI low = FoldFour(v[0], v[1], v[2], v[3]);
-  const VLI high = FoldFour(v[4], v[5], v[6], v[7]);
-  const LI d;
-  return {FirstHalves(d, low, high), SecondHalves(d, low, high)};
+  return FoldEight(v);
 }
 
 // Adds what a sub-block without halves gives.
