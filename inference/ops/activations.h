@@ -21,4 +21,15 @@ struct ActivationBlock {
 };
 static_assert(sizeof(ActivationBlock) == 48);
 
+// -(sum of q) over half 0 or 1 of a block.
+inline int32_t MinusHalfSum(const ActivationBlock& x, size_t half) {
+  return half == 0 ? x.minus_half_sum : x.minus_sum - x.minus_half_sum;
+}
+
+// scale * (sum of q) over half 0 or 1 of a block.
+inline float HalfSum(const ActivationBlock& x, size_t half) {
+  const float first = static_cast<float>(-x.minus_half_sum) * x.scale;
+  return half == 0 ? first : x.sum - first;
+}
+
 }  // namespace inference

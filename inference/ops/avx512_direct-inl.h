@@ -38,17 +38,16 @@ HWY_INLINE __m512 AddHalves(const HalfVectors& sums, const LaneScales& scales,
                             size_t sub, const ActivationBlock& x,
                             __m512 total) {
   const auto first =
-      _mm512_add_epi32(sums.first, Start<Type::kZero>(x.minus_half_sum));
-  const auto second = _mm512_add_epi32(
-      sums.second, Start<Type::kZero>(x.minus_sum - x.minus_half_sum));
+      _mm512_add_epi32(sums.first, Start<Type::kZero>(MinusHalfSum(x, 0)));
+  const auto second =
+      _mm512_add_epi32(sums.second, Start<Type::kZero>(MinusHalfSum(x, 1)));
   total = AddScaled(first, scales.scale[sub][0], x.scale, total);
   total = AddScaled(second, scales.scale[sub][1], x.scale, total);
   if constexpr (Type::kOffsets) {
-    const float half = HalfSum(x);
     total = _mm512_fmadd_ps(_mm512_load_ps(scales.offset[sub][0]),
-                            _mm512_set1_ps(half), total);
+                            _mm512_set1_ps(HalfSum(x, 0)), total);
     total = _mm512_fmadd_ps(_mm512_load_ps(scales.offset[sub][1]),
-                            _mm512_set1_ps(x.sum - half), total);
+                            _mm512_set1_ps(HalfSum(x, 1)), total);
   }
   return total;
 }

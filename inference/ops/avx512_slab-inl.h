@@ -144,9 +144,7 @@ HWY_NOINLINE void SlabTile(const Slab* slab, size_t slab_stride,
       HWY_UNROLL(6)
       for (size_t t = 0; t < kTokens; ++t) {
         const ActivationBlock& a = x[t * x_stride + b];
-        const int32_t minus = !kHalves ? a.minus_sum
-                              : h == 0 ? a.minus_half_sum
-                                       : a.minus_sum - a.minus_half_sum;
+        const int32_t minus = kHalves ? MinusHalfSum(a, h) : a.minus_sum;
         // A count of 32 and more gives zero.
         const __m512i start = _mm512_sll_epi32(_mm512_set1_epi32(minus), zero);
         for (size_t g = 0; g < kGroups; ++g) sums.v[g][t] = start;
@@ -167,9 +165,8 @@ HWY_NOINLINE void SlabTile(const Slab* slab, size_t slab_stride,
       HWY_UNROLL(6)
       for (size_t t = 0; t < kTokens; ++t) {
         const ActivationBlock& a = x[t * x_stride + b];
-        const float half = kHalves ? HalfSum(a) : 0;
         for (size_t h = 0; h < kParts; ++h) {
-          const float sum = !kHalves ? a.sum : h == 0 ? half : a.sum - half;
+          const float sum = kHalves ? HalfSum(a, h) : a.sum;
           for (size_t g = 0; g < kGroups; ++g) {
             totals[g][t] = _mm512_fmadd_ps(_mm512_load_ps(slabs[g]->offset[h]),
                                            _mm512_set1_ps(sum), totals[g][t]);

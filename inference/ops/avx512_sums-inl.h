@@ -10,7 +10,6 @@
 #include <cstdint>
 
 #include "hwy/base.h"
-#include "inference/ops/activations.h"
 
 namespace inference::avx512 {
 
@@ -59,10 +58,6 @@ HWY_INLINE __m512 AddScaled(__m512i sum, const float* scale, float x_scale,
   const __m512 factor =
       _mm512_mul_ps(_mm512_load_ps(scale), _mm512_set1_ps(x_scale));
   return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), factor, total);
-}
-
-HWY_INLINE float HalfSum(const ActivationBlock& x) {
-  return static_cast<float>(-x.minus_half_sum) * x.scale;
 }
 
 }  // namespace inference::avx512

@@ -130,7 +130,7 @@ void AttendKernel(const AttendArgs& args) { AttendImpl(args); }
 
 const Kernels& GetKernels() {
   static constexpr Kernels kKernels = {
-      .target = HWY_STR(HWY_NAMESPACE),
+      .target = std::string_view(HWY_STR(HWY_NAMESPACE)).substr(2),  // "N_AVX2"
       .decode_row = DecodeRowKernel,
       .dot_rows = DotRowsKernel,
       .panel_matmul = PanelMatMulKernel,

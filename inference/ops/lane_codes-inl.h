@@ -158,6 +158,11 @@ struct LaneShape {
   static constexpr bool kOffsets = kOffset;
 };
 
+template <class Type>
+concept HasTwo = requires(const std::byte* block) {
+  Type::Two(block);
+};
+
 struct LaneQ8_0 : LaneShape<sizeof(BlockQ8_0), 1, 0, 32, false, false> {
   template <size_t kSub>
   static HWY_INLINE Bytes32 Codes(const std::byte* block) {

@@ -114,14 +114,13 @@ HWY_INLINE VLF DirectSub(const LaneBlocks& rows, const LaneScales& scales,
                          const ActivationBlock& x, VLF total) {
   const LaneSums sums = DirectSums<Type, kSub>(rows, Load32(x.q));
   if constexpr (Type::kHalves) {
-    total = AddScaled(AddStart<Type>(sums.first, x.minus_half_sum),
+    total = AddScaled(AddStart<Type>(sums.first, MinusHalfSum(x, 0)),
                       scales.scale[kSub][0], x.scale, total);
-    total =
-        AddScaled(AddStart<Type>(sums.second, x.minus_sum - x.minus_half_sum),
-                  scales.scale[kSub][1], x.scale, total);
+    total = AddScaled(AddStart<Type>(sums.second, MinusHalfSum(x, 1)),
+                      scales.scale[kSub][1], x.scale, total);
     if constexpr (Type::kOffsets) {
-      total = AddOffset(scales.offset[kSub][0], FirstSum(x), total);
-      total = AddOffset(scales.offset[kSub][1], SecondSum(x), total);
+      total = AddOffset(scales.offset[kSub][0], HalfSum(x, 0), total);
+      total = AddOffset(scales.offset[kSub][1], HalfSum(x, 1), total);
     }
   } else {
     total = AddWhole<Type>(sums.first, scales, kSub, x, total);
@@ -129,19 +128,26 @@ HWY_INLINE VLF DirectSub(const LaneBlocks& rows, const LaneScales& scales,
   return total;
 }
 
+// Vectors of rows side by side. Rows are as many streams, and memory is read
+// faster by sixteen than by eight; but only codes that need no work leave
+// registers for them.
+template <class Type>
+inline constexpr size_t kDirectGroups =
+    Type::kSubBlocks == 1 && !HasTwo<Type> ? 2 : 1;
+
 // kGroups vectors of rows times one token.
 template <class Type, size_t kGroups, size_t... kSubs>
 HWY_INLINE void DirectRows(LaneBlocks rows, size_t num_blocks,
                            const ActivationBlock* x, NextRows next, float* sums,
                            std::index_sequence<kSubs...>) {
   constexpr size_t kStep =
-      sizeof...(kSubs) > 1 ? NextRows::kLineBytes : NextRows::kPageBytes;
+      kGroups == 1 ? NextRows::kLineBytes : NextRows::kPageBytes;
   const LF d;
   VLF totals[kGroups];
   for (size_t g = 0; g < kGroups; ++g) totals[g] = hn::Zero(d);
   LaneScales scales;
   size_t b = 0;
-  if constexpr (kRowParts == 1 && requires { Type::Two(rows.base); }) {
+  if constexpr (kRowParts == 1 && HasTwo<Type>) {
     for (; b + 2 <= num_blocks; b += 2) {
       next.Ask<kStep>(2 * kGroups * kLanes * Type::kBlockBytes);
       const auto at = [&](size_t byte) {

@@ -185,18 +185,14 @@ HWY_NOINLINE void RunTile(const LaneTile<Type>& a, size_t token) {
       for (size_t g = 0; g < kGroups; ++g) {
         VLF total = hn::Load(d, totals[g][t]);
         for (size_t h = 0; h < kParts; ++h) {
-          const int32_t minus = !Type::kHalves ? block.minus_sum
-                                : h == 0
-                                    ? block.minus_half_sum
-                                    : block.minus_sum - block.minus_half_sum;
+          const int32_t minus =
+              Type::kHalves ? MinusHalfSum(block, h) : block.minus_sum;
           total = AddScaled(AddStart<Type>(sums[h][g][t], minus),
                             slabs[g]->scale[h], block.scale, total);
         }
         if constexpr (Type::kOffsets) {
           for (size_t h = 0; h < kParts; ++h) {
-            const float sum = !Type::kHalves ? block.sum
-                              : h == 0       ? FirstSum(block)
-                                             : SecondSum(block);
+            const float sum = Type::kHalves ? HalfSum(block, h) : block.sum;
             total = AddOffset(slabs[g]->offset[h], sum, total);
           }
         }

@@ -16,7 +16,6 @@
 #include <cstdint>
 
 #include "hwy/highway.h"
-#include "inference/ops/activations.h"
 #include "inference/ops/lane_rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -60,14 +59,6 @@ HWY_INLINE VLF AddScaled(VLI sum, const float* scale, float x_scale,
 HWY_INLINE VLF AddOffset(const float* offset, float x_sum, VLF total) {
   const LF d;
   return hn::MulAdd(hn::Load(d, offset), hn::Set(d, x_sum), total);
-}
-
-// The sum of the first 16 activations, and of the others.
-HWY_INLINE float FirstSum(const ActivationBlock& x) {
-  return static_cast<float>(-x.minus_half_sum) * x.scale;
-}
-HWY_INLINE float SecondSum(const ActivationBlock& x) {
-  return x.sum - FirstSum(x);
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)

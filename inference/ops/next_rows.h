@@ -11,9 +11,9 @@ namespace inference {
 
 // Asks for the rows after these while these are multiplied. Rows side by side
 // are streams of few lines each, which come to new pages at their own times,
-// but one stretch of memory. Large blocks want every line of it; of small ones,
-// taken several at a time, the processor sees the streams by itself, and what
-// holds it up is looking up pages.
+// but one stretch of memory. Where codes take work every line of it is wanted
+// early; where they are read as they are, the processor sees the streams by
+// itself, and what holds it up is looking up pages.
 class NextRows {
  public:
   static constexpr size_t kLineBytes = 64;

@@ -91,8 +91,7 @@ HWY_INLINE float DotLinear(const LinearBlock& w, const ActivationBlock& x) {
     for (size_t i = 16 * h; i < 16 * h + 16; ++i) dot += w.q[i] * x.q[i];
     sum += static_cast<float>(dot) * (w.scale[h] * x.scale);
   }
-  const float first = static_cast<float>(-x.minus_half_sum) * x.scale;
-  return sum + (w.offset[0] * first + w.offset[1] * (x.sum - first));
+  return sum + (w.offset[0] * HalfSum(x, 0) + w.offset[1] * HalfSum(x, 1));
 }
 
 HWY_INLINE void PackedMatMulImpl(const PackedArgs& a) {
@@ -134,9 +133,7 @@ class LaneProduct {
 
   HWY_INLINE void Run() const {
     if (a_.num_tokens == 1) {
-      // Rows side by side are as many streams, and memory is read faster by
-      // sixteen than by eight; but super-blocks keep too much in registers.
-      constexpr size_t kGroups = Type::kSubBlocks == 1 ? 2 : 1;
+      constexpr size_t kGroups = kDirectGroups<Type>;
       size_t r = a_.begin;
       for (; r + kGroups * kLanes <= a_.end; r += kGroups * kLanes) {
         Direct<kGroups>({r, 0, kGroups * kLanes});

@@ -35,7 +35,7 @@ bool HasEncoder(verify::DType dtype) {
 
 const BlockEncoder& GetBlockEncoder() {
   static constexpr BlockEncoder kEncoder = {
-      .target = HWY_STR(HWY_NAMESPACE),
+      .target = std::string_view(HWY_STR(HWY_NAMESPACE)).substr(2),  // "N_AVX2"
       .encode_row = EncodeRowOnTarget,
   };
   return kEncoder;

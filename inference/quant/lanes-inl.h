@@ -31,9 +31,13 @@ inline constexpr size_t kGroupLanes = 16;
 using LaneTag = hn::CappedTag<float, kGroupLanes>;
 using LaneWordTag = hn::Rebind<uint32_t, LaneTag>;
 
+// Constructors are written out because those that the compiler makes by itself
+// lack the CPU target.
 struct WordLanes {
   hn::Vec<LaneWordTag> v;
 
+  HWY_INLINE WordLanes() {}
+  HWY_INLINE WordLanes(hn::Vec<LaneWordTag> from) : v(from) {}
   static HWY_INLINE WordLanes Set(uint32_t value) {
     return {hn::Set(LaneWordTag(), value)};
   }
@@ -66,6 +70,9 @@ HWY_INLINE WordLanes ShiftRight(WordLanes a) {
 
 struct LaneMask {
   hn::Mask<LaneTag> m;
+
+  HWY_INLINE LaneMask() {}
+  HWY_INLINE LaneMask(hn::Mask<LaneTag> from) : m(from) {}
 };
 
 struct FloatLanes {
@@ -75,6 +82,8 @@ struct FloatLanes {
 
   hn::Vec<LaneTag> v;
 
+  HWY_INLINE FloatLanes() {}
+  HWY_INLINE FloatLanes(hn::Vec<LaneTag> from) : v(from) {}
   static HWY_INLINE FloatLanes Set(float value) {
     return {hn::Set(LaneTag(), value)};
   }

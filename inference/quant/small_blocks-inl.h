@@ -254,10 +254,9 @@ struct Bounds {
 
 template <size_t kElements, class F>
 HWY_INLINE Bounds<F> FindBounds(const float* x, F) {
-  Bounds<F> bounds[2];
-  for (size_t j = 0; j < 2; ++j) {
-    bounds[j].low = bounds[j].high = F::Load(x + j * kGroupLanes);
-  }
+  const F first = F::Load(x);
+  const F second = F::Load(x + kGroupLanes);
+  Bounds<F> bounds[2] = {{first, first}, {second, second}};
   for (size_t i = 2; i < kElements; i += 2) {
     for (size_t j = 0; j < 2; ++j) {
       const F value = F::Load(x + (i + j) * kGroupLanes);

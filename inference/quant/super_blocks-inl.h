@@ -162,14 +162,13 @@ template <class F>
 HWY_INLINE StoredFit<F> Stored(const SubBlocks& sub, const SubChoice& choice,
                                size_t lane) {
   const F zero = F::Set(0.0f);
-  StoredFit<F> fit;
-  fit.scale = F::Load(choice.scale + lane) * F::Load(choice.sub_scale + lane);
-  fit.offset =
+  const F scale =
+      F::Load(choice.scale + lane) * F::Load(choice.sub_scale + lane);
+  const F offset =
       (zero - F::Load(choice.min + lane) * F::Load(choice.sub_min + lane)) -
       F::Load(sub.low + lane);
-  fit.inverse = SafeInverse(fit.scale);
-  fit.start = zero - fit.offset * fit.inverse;
-  return fit;
+  const F inverse = SafeInverse(scale);
+  return {scale, offset, inverse, zero - offset * inverse};
 }
 
 // The levels for what is stored: their sums, and what is gained.
