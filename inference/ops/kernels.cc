@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one file that is compiled per CPU target: Highway re-includes it for
-// each, then the last pass (HWY_ONCE) exports the table.
+// Compiled per CPU target: Highway re-includes this file for each, then the
+// last pass (HWY_ONCE) exports the table.
 
 // Half the targets would cost build time and give nothing: SSSE3 lies between
 // the plain loops and SSE4, AVX3_DL adds no instruction used here, and the
@@ -22,11 +22,12 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 // Highway comes after foreach_target.
 #include "hwy/highway.h"
+#include "inference/ops/activations-inl.h"
 #include "inference/ops/attend-inl.h"
 #include "inference/ops/bf16_avx512.h"
 #include "inference/ops/dot-inl.h"
-#include "inference/ops/packed-inl.h"
 #include "inference/ops/packed_avx512.h"
+#include "inference/ops/packed_lanes.h"
 #include "inference/ops/row-inl.h"
 #include "inference/quant/linear_blocks.h"
 #include "inference/quant/quantize.h"
@@ -74,8 +75,6 @@ void PanelMatMulKernel(const float* panel, size_t num_rows, const float* x,
 void QuantizeRowKernel(const float* x, size_t n, ActivationBlock* out) {
   QuantizeRowImpl(x, n, out);
 }
-
-void PackedMatMulKernel(const PackedArgs& args) { PackedMatMulImpl(args); }
 
 void RmsNormKernel(const float* x, const float* gain, size_t n, float eps,
                    float* out) {
@@ -128,6 +127,9 @@ void StoreKvKernel(KvType type, const float* x, size_t n, std::byte* out) {
 
 void AttendKernel(const AttendArgs& args) { AttendImpl(args); }
 
+inline constexpr int64_t kPackedTarget =
+    HWY_TARGET == HWY_AVX3 ? HWY_AVX2 : HWY_TARGET;
+
 const Kernels& GetKernels() {
   static constexpr Kernels kKernels = {
       .target = std::string_view(HWY_STR(HWY_NAMESPACE)).substr(2),  // "N_AVX2"
@@ -135,7 +137,7 @@ const Kernels& GetKernels() {
       .dot_rows = DotRowsKernel,
       .panel_matmul = PanelMatMulKernel,
       .quantize_row = QuantizeRowKernel,
-      .packed_matmul = PackedMatMulKernel,
+      .packed_matmul = PackedMatMulOn<kPackedTarget>,
       .bf16_matmul = nullptr,
       .rms_norm = RmsNormKernel,
       .silu_multiply = SiluMultiplyKernel,
@@ -186,15 +188,7 @@ bool IsPackedWeight(verify::DType dtype) {
 }
 
 size_t PackedScratchBytes(size_t num_rows, size_t row_bytes) {
-  constexpr size_t kMostLanes = 8;
-  size_t slab = HWY_STATIC_DISPATCH(kLaneSlabBytes);
-#if HWY_TARGETS & HWY_AVX2
-  slab = std::max(slab, N_AVX2::kLaneSlabBytes);
-#endif
-  size_t bytes = slab;
-  if (num_rows < kMostLanes) {
-    bytes += hwy::RoundUpTo(kMostLanes * row_bytes, 64);
-  }
+  size_t bytes = LaneScratchBytes(num_rows, row_bytes);
 #if HWY_TARGETS & HWY_AVX3
   bytes = std::max(bytes, PackedScratchBytesAvx512(num_rows, row_bytes));
 #endif

@@ -63,7 +63,7 @@ HWY_INLINE VLB ShiftBytesLeft(VLB v) {
 HWY_INLINE Bytes32 SmallNibbles(const std::byte* p) {
   Bytes32 both = Load16Twice(p);
   if constexpr (kRowParts == 1) {
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+#if HWY_TARGET == HWY_AVX2
     both.v[0] = VLB{_mm256_srlv_epi32(
         both.v[0].raw, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4))};
 #endif
@@ -140,22 +140,29 @@ HWY_INLINE TwoBlocks LookUp(const int8_t (&levels)[16], const TwoBlocks& two) {
 
 // What a type tells:
 //   kBlockBytes, kSubBlocks  of 32 elements in a block
-//   kLargest  the largest code; 0 where codes are signed bytes
+//   kLargest  no code is larger; 0 where codes are signed bytes
 //   kZero     the code of zero is 2^kZero; 32 where it is 0
 //   kHalves   scales are those of 16 elements
 //   kOffsets  there are offsets
 //   Codes<s>  those of sub-block s of a row
 //   Two       if there: those of two blocks of a row at once
 //   Scales    of all sub-blocks of the rows: [sub][0] where there are no halves
-template <size_t kBytes, size_t kSubs, int kLargestCode, int kZeroShift,
-          bool kHalf, bool kOffset>
-struct LaneShape {
-  static constexpr size_t kBlockBytes = kBytes;
-  static constexpr size_t kSubBlocks = kSubs;
+//
+// Tile is what the products of several tokens have to know, which is the same
+// for several types.
+template <int kLargestCode, int kZeroShift, bool kHalf, bool kOffset>
+struct LaneTraits {
   static constexpr int kLargest = kLargestCode;
   static constexpr int kZero = kZeroShift;
   static constexpr bool kHalves = kHalf;
   static constexpr bool kOffsets = kOffset;
+};
+template <size_t kBytes, size_t kSubs, int kLargest, int kZero, bool kHalves,
+          bool kOffsets>
+struct LaneShape : LaneTraits<kLargest, kZero, kHalves, kOffsets> {
+  using Tile = LaneTraits<kLargest, kZero, kHalves, kOffsets>;
+  static constexpr size_t kBlockBytes = kBytes;
+  static constexpr size_t kSubBlocks = kSubs;
 };
 
 template <class Type>
@@ -273,7 +280,7 @@ struct LaneIq4Nl : LaneShape<sizeof(BlockIq4Nl), 1, 0, 32, false, false> {
 
 // Levels plus 16: small and not negative, so that products of several elements
 // fit 16 bits.
-struct LaneMxfp4 : LaneShape<sizeof(BlockMxfp4), 1, 28, 4, false, false> {
+struct LaneMxfp4 : LaneShape<sizeof(BlockMxfp4), 1, 31, 4, false, false> {
   template <size_t kSub>
   static HWY_INLINE Bytes32 Codes(const std::byte* block) {
     return Each(LookUp(kFp4TwiceLevels, SmallNibbles(block + 1)),

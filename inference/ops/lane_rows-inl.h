@@ -68,7 +68,7 @@ struct LaneBlocks {
 // Products of unsigned bytes of `w` and signed ones of `x`, neighbours added.
 // Requires that no sum is beyond 16 bits.
 HWY_INLINE VLS Pairs(VLB w, VLB x) {
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+#if HWY_TARGET == HWY_AVX2
   return VLS{_mm256_maddubs_epi16(w.raw, x.raw)};
 #elif HWY_TARGET == HWY_SSE4
   return VLS{_mm_maddubs_epi16(w.raw, x.raw)};
@@ -106,7 +106,7 @@ HWY_INLINE SignedBytes PrepareSigned(VLB w) {
 #endif
 }
 HWY_INLINE VLS Pairs(const SignedBytes& w, VLB x) {
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+#if HWY_TARGET == HWY_AVX2
   return Pairs(w.magnitude, VLB{_mm256_sign_epi8(x.raw, w.value.raw)});
 #elif HWY_TARGET == HWY_SSE4
   return Pairs(w.magnitude, VLB{_mm_sign_epi8(x.raw, w.value.raw)});
@@ -137,7 +137,7 @@ HWY_INLINE void MakeHere(V& v) {
 
 // Neighbours of 16 bits added.
 HWY_INLINE VLI AddPairs(VLS v) {
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+#if HWY_TARGET == HWY_AVX2
   return VLI{_mm256_madd_epi16(v.raw, _mm256_set1_epi16(1))};
 #elif HWY_TARGET == HWY_SSE4
   return VLI{_mm_madd_epi16(v.raw, _mm_set1_epi16(1))};

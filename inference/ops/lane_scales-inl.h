@@ -40,7 +40,7 @@ HWY_INLINE uint16_t HalfAt(const std::byte* p) {
 // The halves that the rows have at `offset` of their blocks, as floats.
 HWY_INLINE VLF LaneHalves(const LaneBlocks& rows, size_t offset) {
   using D16 = hn::Rebind<uint16_t, LF>;
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+#if HWY_TARGET == HWY_AVX2
   const auto at = [&](size_t r) { return HalfAt(rows.at(r) + offset); };
   // Two chains that do not wait for each other.
   __m128i low = _mm_cvtsi32_si128(at(0));

@@ -7,9 +7,11 @@
 
 MODEL is a folder or file that `lodestone convert` reads; FOLDER holds the
 built llama-perplexity and llama-quantize. For each type the model is written
-by both programs, and each file is read by both engines. Prints four figures a
-type and by how much the engines differ on the same file. A type that llama.cpp
-does not write (or read) has a dash.
+by both programs, and each file is read by both engines, by ours also with float
+activations, as the weights alone would have it: a small model departs from that
+by what either engine rounds of its activations. By how much the engines differ
+on the same file comes last. A type that llama.cpp does not write (or read) has
+a dash.
 """
 import argparse
 import json
@@ -35,7 +37,8 @@ class Bench:
 
     def convert(self, path, kind):
         subprocess.run([self.binary, "convert", self.options.model, path,
-                        "--to", kind], check=True, stdout=subprocess.DEVNULL)
+                        "--to", kind], check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
 
     def quantize(self, path, kind):
         """False where llama-quantize has no such type."""
@@ -63,6 +66,14 @@ class Bench:
         found = re.search(rb"Final estimate: PPL = ([0-9.]+)", done.stdout)
         return float(found[1]) if done.returncode == 0 and found else None
 
+    def row(self, path):
+        """Three figures of a file, and by how much the engines differ."""
+        exact = self.ours(path, "--exact") if path else None
+        ours = self.ours(path) if path else None
+        theirs = self.theirs(path) if path else None
+        return (f"{figure(exact)} {figure(ours)} {figure(theirs)} "
+                f"{difference(ours, theirs)}")
+
 
 def figure(value):
     return f"{value:9.4f}" if value is not None else "        -"
@@ -86,18 +97,16 @@ def main():
     folder = tempfile.mkdtemp(prefix="lodestone-perplexity-")
     try:
         bench = Bench(options, folder)
-        print("type     our file:  ours  llama.cpp  differ  |  their file: "
-              "ours  llama.cpp  differ")
+        each = f"{'float':>9} {'ours':>9} {'llama.cpp':>9} {'differ':>8}"
+        print(f"{'':<8} {'our file':<38}  |  their file")
+        print(f"{'type':<8} {each}  |  {each}")
         for kind in options.types.split(","):
             mine = os.path.join(folder, "ours.gguf")
             other = os.path.join(folder, "theirs.gguf")
             bench.convert(mine, kind)
-            a, b = bench.ours(mine), bench.theirs(mine)
-            c = d = None
-            if bench.quantize(other, kind):
-                c, d = bench.ours(other), bench.theirs(other)
-            print(f"{kind:<8} {figure(a)} {figure(b)} {difference(a, b)}  |  "
-                  f"{figure(c)} {figure(d)} {difference(c, d)}", flush=True)
+            written = bench.quantize(other, kind)
+            print(f"{kind:<8} {bench.row(mine)}  |  "
+                  f"{bench.row(other if written else None)}", flush=True)
             for path in (mine, other):
                 if os.path.exists(path):
                     os.remove(path)

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packed weights times quantised activations on any CPU: products of bytes are
 // summed exactly as integers, and scales come in as floats once a block.
-// Compiled per CPU target.
+// Highway re-includes this file for each CPU target.
 
-// The guard is a toggle: every target includes this file once.
-#if defined(LODESTONE_INFERENCE_OPS_PACKED_INL_H_) == \
-    defined(HWY_TARGET_TOGGLE)  // NOLINT
-#ifdef LODESTONE_INFERENCE_OPS_PACKED_INL_H_
-#undef LODESTONE_INFERENCE_OPS_PACKED_INL_H_
-#else
-#define LODESTONE_INFERENCE_OPS_PACKED_INL_H_
+// As kernels.cc has them; and AVX3 would have what AVX2 has, as it takes more
+// than that for products of bytes: see packed_avx512.cc.
+#ifndef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS                                               \
+  (HWY_SSSE3 | HWY_AVX3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | \
+   HWY_SVE2_128 | HWY_RVV)
 #endif
+
+#include "inference/ops/packed_lanes.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -18,10 +19,12 @@
 #include <cstring>
 #include <utility>
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "inference/ops/packed_lanes.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+// Highway comes after foreach_target.
 #include "hwy/highway.h"
 #include "inference/ops/activations.h"
-#include "inference/ops/dot-inl.h"
-#include "inference/ops/kernels.h"
 #include "inference/ops/next_rows.h"
 #include "inference/ops/row_window.h"
 #include "inference/quant/linear_blocks.h"
@@ -38,50 +41,7 @@ HWY_BEFORE_NAMESPACE();
 namespace inference {
 namespace HWY_NAMESPACE {
 
-HWY_INLINE void QuantizeBlock(const float* x, ActivationBlock* out) {
-  const DF d;
-  const size_t lanes = hn::Lanes(d);
-  VF largest = hn::Zero(d);
-  VF differences = hn::Zero(d);
-  for (size_t i = 0; i < kActivationElements; i += lanes) {
-    const VF v = hn::LoadU(d, x + i);
-    largest = hn::Max(largest, hn::Abs(v));
-    // Zero, or NaN where an element is not finite; a maximum may lose a NaN.
-    differences = hn::Add(differences, hn::Sub(v, v));
-  }
-  const float max = hn::GetLane(hn::MaxOfLanes(d, largest));
-  out->scale = max / 127.0f + Sum(differences);
-  // Blocks next to nothing are nothing: their inverse is beyond a float.
-  const VF inverse = hn::Set(d, max > 1e-36f ? 127.0f / max : 0.0f);
-  int32_t sums[2] = {0, 0};
-  alignas(64) int32_t codes[kMaxLanes];
-  for (size_t i = 0; i < kActivationElements; i += lanes) {
-    const auto q = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), inverse));
-    hn::Store(q, hn::RebindToSigned<DF>(), codes);
-    for (size_t j = 0; j < lanes; ++j) {
-      // What is not finite has any code.
-      const int32_t code = codes[j] < -127  ? -127
-                           : codes[j] > 127 ? 127
-                                            : codes[j];
-      out->q[i + j] = static_cast<int8_t>(code);
-      sums[(i + j) / 16] += code;
-    }
-  }
-  out->minus_sum = -(sums[0] + sums[1]);
-  out->minus_half_sum = -sums[0];
-  out->sum = out->scale * static_cast<float>(sums[0] + sums[1]);
-}
-
-HWY_INLINE void QuantizeRowImpl(const float* x, size_t n,
-                                ActivationBlock* out) {
-  for (size_t b = 0; b < n / kActivationElements; ++b) {
-    QuantizeBlock(x + b * kActivationElements, out + b);
-  }
-}
-
 #if HWY_TARGET == HWY_SCALAR
-
-inline constexpr size_t kLaneSlabBytes = 0;
 
 // One element of 32 after the other, for a CPU without vectors.
 HWY_INLINE float DotLinear(const LinearBlock& w, const ActivationBlock& x) {
@@ -93,6 +53,8 @@ HWY_INLINE float DotLinear(const LinearBlock& w, const ActivationBlock& x) {
   }
   return sum + (w.offset[0] * HalfSum(x, 0) + w.offset[1] * HalfSum(x, 1));
 }
+
+inline constexpr size_t kLaneSlabBytes = 0;
 
 HWY_INLINE void PackedMatMulImpl(const PackedArgs& a) {
   const LinearReader* const reader = FindLinearReader(a.dtype);
@@ -154,6 +116,7 @@ class LaneProduct {
   }
 
  private:
+  using Tile = typename Type::Tile;
   static constexpr std::make_index_sequence<Type::kSubBlocks> kSubs{};
 
   HWY_INLINE RowWindow At(size_t r) const {
@@ -189,7 +152,7 @@ class LaneProduct {
     }
     const size_t num_blocks = a_.n / kActivationElements;
     for (size_t b = 0; b < num_blocks; b += kLaneSlabBlocks) {
-      LaneTile<Type> tile;
+      LaneTile<Tile> tile;
       tile.slab = slab;
       tile.slab_stride = kLaneSlabBlocks;
       tile.num_blocks = std::min(kLaneSlabBlocks, num_blocks - b);
@@ -205,7 +168,7 @@ class LaneProduct {
       if (whole) {
         tile.y = a_.y + windows[0].row;
         tile.y_stride = a_.y_stride;
-        RunTokens<Type, kGroups>(tile, a_.num_tokens);
+        RunTokens<Tile, kGroups>(tile, a_.num_tokens);
       } else {
         RunApart<kGroups>(tile, windows);
       }
@@ -214,7 +177,7 @@ class LaneProduct {
 
   // Some lanes are not wanted: the sums go by way of a buffer.
   template <size_t kGroups>
-  void RunApart(LaneTile<Type> tile,
+  void RunApart(LaneTile<Tile> tile,
                 const RowWindow (&windows)[kGroups]) const {
     alignas(32) float sums[kLaneTokens][kGroups * kLanes] = {};
     const auto copy = [&](size_t t, size_t count, auto&& each) {
@@ -236,7 +199,7 @@ class LaneProduct {
         std::memcpy(sum, y, bytes);
       });
       tile.x = x + t * tile.x_stride;
-      RunTokens<Type, kGroups>(tile, count);
+      RunTokens<Tile, kGroups>(tile, count);
       copy(t, count, [](const float* sum, float* y, size_t bytes) {
         std::memcpy(y, sum, bytes);
       });
@@ -247,6 +210,9 @@ class LaneProduct {
   const std::byte* rows_;
   size_t slab_at_ = 0;
 };
+
+inline constexpr size_t kLaneSlabBytes =
+    kLaneGroups * kLaneSlabBlocks * sizeof(LaneSlab<true, true>);
 
 HWY_INLINE void PackedMatMulImpl(const PackedArgs& a) {
   using verify::DType;
@@ -284,15 +250,33 @@ HWY_INLINE void PackedMatMulImpl(const PackedArgs& a) {
   }
 }
 
-// Of scratch memory, beside that for rows that are copied.
-inline constexpr size_t kLaneSlabBytes =
-    kLaneGroups * kLaneSlabBlocks * sizeof(LaneSlab<true, true>);
-
 #endif  // HWY_TARGET == HWY_SCALAR
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
+
+template <>
+void PackedMatMulOn<HWY_TARGET>(const PackedArgs& args) {
+  HWY_NAMESPACE::PackedMatMulImpl(args);
+}
+
 }  // namespace inference
 HWY_AFTER_NAMESPACE();
 
-#endif  // LODESTONE_INFERENCE_OPS_PACKED_INL_H_
+#if HWY_ONCE
+namespace inference {
+
+size_t LaneScratchBytes(size_t num_rows, size_t row_bytes) {
+  constexpr size_t kMostLanes = 8;
+  size_t bytes = HWY_STATIC_DISPATCH(kLaneSlabBytes);
+#if HWY_TARGETS & HWY_AVX2
+  bytes = std::max(bytes, N_AVX2::kLaneSlabBytes);
+#endif
+  if (num_rows < kMostLanes) {
+    bytes += hwy::RoundUpTo(kMostLanes * row_bytes, 64);
+  }
+  return bytes;
+}
+
+}  // namespace inference
+#endif  // HWY_ONCE
