@@ -25,8 +25,8 @@ template <typename ToValue>
 void DecodeFiveBits(const uint8_t* high_bits, const uint8_t* nibbles,
                     float* out, ToValue value) {
   for (size_t j = 0; j < kHalfBlock; ++j) {
-    const uint32_t low = high_bits[j / 8] >> (j % 8) & 1u;
-    const uint32_t high = high_bits[j / 8 + 2] >> (j % 8) & 1u;
+    const uint32_t low = uint32_t{high_bits[j / 8]} >> (j % 8) & 1u;
+    const uint32_t high = uint32_t{high_bits[j / 8 + 2]} >> (j % 8) & 1u;
     out[j] = value((nibbles[j] & 15u) | low << 4);
     out[j + kHalfBlock] =
         value(static_cast<uint32_t>(nibbles[j] >> 4) | high << 4);

@@ -24,7 +24,10 @@ struct Matrix {
 Matrix RandomMatrix(DType dtype, size_t rows, size_t cols,
                     tests::TestRandom& random) {
   Matrix m;
-  m.view = {dtype, rows, cols, *verify::DTypeBytes(dtype, cols), nullptr};
+  m.view = {.dtype = dtype,
+            .rows = rows,
+            .cols = cols,
+            .row_bytes = *verify::DTypeBytes(dtype, cols)};
   m.bytes.resize(rows * m.view.row_bytes);
   m.view.data = m.bytes.data();
   for (size_t r = 0; r < rows; ++r) {

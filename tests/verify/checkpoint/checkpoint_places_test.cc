@@ -73,7 +73,7 @@ TEST(CheckpointPlacesTest, PiecesHoldWhatTheWholeHolds) {
         EXPECT_NE(std::find(there.begin(), there.end(), found), there.end());
       }
       EXPECT_EQ(placed, Text(expected->Bytes(tensor))) << tensor.name;
-      across += opened->PlacesOf(*found).size() > 1 ? 1 : 0;
+      across += opened->PlacesOf(*found).size() > 1 ? 1u : 0u;
     }
     EXPECT_GT(across, 0u);
     // By the name of the whole, which is not there, and by that of a piece.

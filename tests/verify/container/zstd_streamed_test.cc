@@ -70,7 +70,7 @@ TEST(StreamedZstdTest, BeginsAnewForWhatIsNoLongerThere) {
     const auto small = StreamedZstd::Open(file, {}, 0);
     const auto large = StreamedZstd::Open(file, {}, text.size());
     ASSERT_TRUE(small && large);
-    for (const uint64_t at : {2'900'000, 10, 2'000'000, 0, 1}) {
+    for (const size_t at : {2'900'000u, 10u, 2'000'000u, 0u, 1u}) {
       EXPECT_EQ(TextAt(**small, at, 1000), text.substr(at, 1000)) << at;
       EXPECT_EQ(TextAt(**large, at, 1000), text.substr(at, 1000)) << at;
     }
