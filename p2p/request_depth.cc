@@ -48,8 +48,9 @@ class PeerDepth final : public lt::peer_plugin {
 
   void add_handshake(lt::entry& handshake) override {
     handshake["reqq"] = lt::entry::integer_type{kAtFirst};
-    // Said again in full: what a later handshake leaves out is switched off.
-    messages_ = handshake["m"];
+    // Said again in full: what a later handshake leaves out is switched off,
+    // and one without a size of the metadata says that there are none.
+    handshake_ = handshake;
     told_ = kAtFirst;
     waits_since_ = SteadyClock::now();
   }
@@ -80,11 +81,9 @@ class PeerDepth final : public lt::peer_plugin {
     if (told_ == 0) return;  // it knows no extensions, or is gone
     if (depth > told_ * 3 / 4 && depth < told_ * 4 / 3) return;
     told_ = depth;
-    lt::entry handshake;
-    handshake["m"] = messages_;
-    handshake["reqq"] = lt::entry::integer_type{depth};
+    handshake_["reqq"] = lt::entry::integer_type{depth};
     std::string message(6, '\0');
-    lt::bencode(std::back_inserter(message), handshake);
+    lt::bencode(std::back_inserter(message), handshake_);
     const auto length = static_cast<uint32_t>(message.size() - 4);
     for (unsigned i = 0; i < 4; ++i) {
       message[i] = static_cast<char>((length >> (24 - 8 * i)) & 0xff);
@@ -105,7 +104,7 @@ class PeerDepth final : public lt::peer_plugin {
   }
 
   lt::peer_connection_handle peer_;
-  lt::entry messages_;
+  lt::entry handshake_;
   std::optional<SteadyClock::time_point> waits_since_;
   std::optional<double> round_trip_s_;  // the shortest one seen
   int64_t sent_bytes_ = 0;              // since the last review

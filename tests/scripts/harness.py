@@ -43,6 +43,13 @@ CRASH_MARKS = ("check failed", "Traceback", "terminate called",
                "internal error", "Assertion")
 
 
+def is_sanitized():
+    """Whether the program has memory of its own for what it checks."""
+    with open(LODESTONE, "rb") as file:
+        program = file.read()
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
 class Failure(AssertionError):
     """What the program did is not what it should do."""
 

@@ -22,7 +22,7 @@ import sys
 import threading
 
 from harness import (CRASH_MARKS, LODESTONE, SOURCE, Failure, check, contains,
-                     equal, main)
+                     equal, is_sanitized, main)
 
 sys.path.insert(0, os.path.join(SOURCE, "tests/hostile"))
 import build_corpus  # noqa: E402
@@ -34,12 +34,6 @@ MAX_DATA = 400 * MIB    # of the address space that can be written
 MAX_CPU_S = 2.0
 MAX_WALL_S = 120.0      # a machine that does much else
 LEAST_CASES = 200
-
-
-def is_sanitized():
-    with open(LODESTONE, "rb") as file:
-        program = file.read()
-    return b"__asan_init" in program or b"__tsan_init" in program
 
 
 SANITIZED = is_sanitized()

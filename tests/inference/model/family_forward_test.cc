@@ -269,10 +269,14 @@ TEST_P(LongTextTest, SameBitsForAnyThreadsAndSplit) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(KeysAndValues, LongTextTest,
-                         testing::Combine(testing::Bool(),
-                                          testing::Values(KvType::kF16,
-                                                          KvType::kQ8_0)));
+INSTANTIATE_TEST_SUITE_P(
+    KeysAndValues, LongTextTest,
+    testing::Combine(testing::Bool(),
+                     testing::Values(KvType::kF16, KvType::kQ8_0)),
+    [](const auto& param) {
+      return std::string(std::get<0>(param.param) ? "Window" : "Whole") +
+             (std::get<1>(param.param) == KvType::kF16 ? "F16" : "Q8_0");
+    });
 
 TEST(KeysAndValuesTest, HeadsThatAreNoWholeBlocksAreRefused) {
   tests::TempDir dir;
