@@ -165,22 +165,34 @@ struct LaneShape : LaneTraits<kLargest, kZero, kHalves, kOffsets> {
   static constexpr size_t kSubBlocks = kSubs;
 };
 
+// Small blocks that begin with their scale, or with scale and offset.
+template <size_t kBytes, int kLargest, int kZero>
+struct LaneScaled : LaneShape<kBytes, 1, kLargest, kZero, false, false> {
+  static HWY_INLINE void Scales(const LaneBlocks& rows, LaneScales* out) {
+    StoreLanes(LaneHalves(rows, 0), out->scale[0][0]);
+  }
+};
+template <size_t kBytes, int kLargest>
+struct LaneScaledAndMoved : LaneShape<kBytes, 1, kLargest, 32, false, true> {
+  static HWY_INLINE void Scales(const LaneBlocks& rows, LaneScales* out) {
+    StoreLanes(LaneHalves(rows, 0), out->scale[0][0]);
+    StoreLanes(LaneHalves(rows, 2), out->offset[0][0]);
+  }
+};
+
 template <class Type>
 concept HasTwo = requires(const std::byte* block) {
   Type::Two(block);
 };
 
-struct LaneQ8_0 : LaneShape<sizeof(BlockQ8_0), 1, 0, 32, false, false> {
+struct LaneQ8_0 : LaneScaled<sizeof(BlockQ8_0), 0, 32> {
   template <size_t kSub>
   static HWY_INLINE Bytes32 Codes(const std::byte* block) {
     return Load32(block + 2);
   }
-  static HWY_INLINE void Scales(const LaneBlocks& rows, LaneScales* out) {
-    StoreLanes(LaneHalves(rows, 0), out->scale[0][0]);
-  }
 };
 
-struct LaneQ4_0 : LaneShape<sizeof(BlockQ4_0), 1, 15, 3, false, false> {
+struct LaneQ4_0 : LaneScaled<sizeof(BlockQ4_0), 15, 3> {
   template <size_t kSub>
   static HWY_INLINE Bytes32 Codes(const std::byte* block) {
     return SmallNibbles(block + 2);
@@ -188,22 +200,15 @@ struct LaneQ4_0 : LaneShape<sizeof(BlockQ4_0), 1, 15, 3, false, false> {
   static HWY_INLINE TwoBlocks Two(const std::byte* block) {
     return TwoSmallNibbles<kBlockBytes>(block + 2);
   }
-  static HWY_INLINE void Scales(const LaneBlocks& rows, LaneScales* out) {
-    StoreLanes(LaneHalves(rows, 0), out->scale[0][0]);
-  }
 };
 
-struct LaneQ4_1 : LaneShape<sizeof(BlockQ4_1), 1, 15, 32, false, true> {
+struct LaneQ4_1 : LaneScaledAndMoved<sizeof(BlockQ4_1), 15> {
   template <size_t kSub>
   static HWY_INLINE Bytes32 Codes(const std::byte* block) {
     return SmallNibbles(block + 4);
   }
   static HWY_INLINE TwoBlocks Two(const std::byte* block) {
     return TwoSmallNibbles<kBlockBytes>(block + 4);
-  }
-  static HWY_INLINE void Scales(const LaneBlocks& rows, LaneScales* out) {
-    StoreLanes(LaneHalves(rows, 0), out->scale[0][0]);
-    StoreLanes(LaneHalves(rows, 2), out->offset[0][0]);
   }
 };
 
@@ -238,7 +243,7 @@ HWY_INLINE TwoBlocks TwoFiveBits(const std::byte* nibbles,
           hn::Or(low.second, WhereBitOf(words, next, 16))};
 }
 
-struct LaneQ5_0 : LaneShape<sizeof(BlockQ5_0), 1, 31, 4, false, false> {
+struct LaneQ5_0 : LaneScaled<sizeof(BlockQ5_0), 31, 4> {
   template <size_t kSub>
   static HWY_INLINE Bytes32 Codes(const std::byte* block) {
     return FiveBits(block + 6, block + 2);
@@ -246,12 +251,9 @@ struct LaneQ5_0 : LaneShape<sizeof(BlockQ5_0), 1, 31, 4, false, false> {
   static HWY_INLINE TwoBlocks Two(const std::byte* block) {
     return TwoFiveBits<kBlockBytes>(block + 6, block + 2);
   }
-  static HWY_INLINE void Scales(const LaneBlocks& rows, LaneScales* out) {
-    StoreLanes(LaneHalves(rows, 0), out->scale[0][0]);
-  }
 };
 
-struct LaneQ5_1 : LaneShape<sizeof(BlockQ5_1), 1, 31, 32, false, true> {
+struct LaneQ5_1 : LaneScaledAndMoved<sizeof(BlockQ5_1), 31> {
   template <size_t kSub>
   static HWY_INLINE Bytes32 Codes(const std::byte* block) {
     return FiveBits(block + 8, block + 4);
@@ -259,22 +261,15 @@ struct LaneQ5_1 : LaneShape<sizeof(BlockQ5_1), 1, 31, 32, false, true> {
   static HWY_INLINE TwoBlocks Two(const std::byte* block) {
     return TwoFiveBits<kBlockBytes>(block + 8, block + 4);
   }
-  static HWY_INLINE void Scales(const LaneBlocks& rows, LaneScales* out) {
-    StoreLanes(LaneHalves(rows, 0), out->scale[0][0]);
-    StoreLanes(LaneHalves(rows, 2), out->offset[0][0]);
-  }
 };
 
-struct LaneIq4Nl : LaneShape<sizeof(BlockIq4Nl), 1, 0, 32, false, false> {
+struct LaneIq4Nl : LaneScaled<sizeof(BlockIq4Nl), 0, 32> {
   template <size_t kSub>
   static HWY_INLINE Bytes32 Codes(const std::byte* block) {
     return LookUp(kIq4Levels, SmallNibbles(block + 2));
   }
   static HWY_INLINE TwoBlocks Two(const std::byte* block) {
     return LookUp(kIq4Levels, TwoSmallNibbles<kBlockBytes>(block + 2));
-  }
-  static HWY_INLINE void Scales(const LaneBlocks& rows, LaneScales* out) {
-    StoreLanes(LaneHalves(rows, 0), out->scale[0][0]);
   }
 };
 
