@@ -207,7 +207,8 @@ class Binder {
                 StrCat("tensor ", Quoted(info.name), ": dtype ",
                        DTypeName(info.dtype),
                        " is not computed with, only f32, f16, bf16 and the "
-                       "packed types of GGUF"))
+                       "packed types of GGUF from q2_k and iq4_nl on"))
+        .Hint("it can be verified and seeded; to run it, take another type")
         .Id("E-DTYPE");
   }
   static verify::Unexpected Strided(const verify::TensorInfo& info) {

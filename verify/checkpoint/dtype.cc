@@ -73,6 +73,24 @@ DTypeFacts Facts(DType dtype) {
       return {"iq4_xs", 256, 136};
     case DType::kMXFP4:
       return {"mxfp4", 32, 17};
+    case DType::kIQ1S:
+      return {"iq1_s", 256, 50};
+    case DType::kIQ1M:
+      return {"iq1_m", 256, 56};
+    case DType::kIQ2XXS:
+      return {"iq2_xxs", 256, 66};
+    case DType::kIQ2XS:
+      return {"iq2_xs", 256, 74};
+    case DType::kIQ2S:
+      return {"iq2_s", 256, 82};
+    case DType::kIQ3XXS:
+      return {"iq3_xxs", 256, 98};
+    case DType::kIQ3S:
+      return {"iq3_s", 256, 110};
+    case DType::kTQ1_0:
+      return {"tq1_0", 256, 54};
+    case DType::kTQ2_0:
+      return {"tq2_0", 256, 66};
   }
   return {"unknown", 1, 1};
 }

@@ -92,6 +92,24 @@ constexpr std::optional<uint32_t> GgufTensorType(DType dtype) {
       return 30;
     case DType::kMXFP4:
       return 39;
+    case DType::kIQ1S:
+      return 19;
+    case DType::kIQ1M:
+      return 29;
+    case DType::kIQ2XXS:
+      return 16;
+    case DType::kIQ2XS:
+      return 17;
+    case DType::kIQ2S:
+      return 22;
+    case DType::kIQ3XXS:
+      return 18;
+    case DType::kIQ3S:
+      return 21;
+    case DType::kTQ1_0:
+      return 34;
+    case DType::kTQ2_0:
+      return 35;
     case DType::kF8E4M3:
     case DType::kF8E5M2:
     case DType::kU64:
@@ -104,14 +122,22 @@ constexpr std::optional<uint32_t> GgufTensorType(DType dtype) {
   return std::nullopt;
 }
 
+// Whether the type is one that only ik_llama.cpp knows (its ggml.h).
+constexpr bool IsForkTensorType(uint32_t tensor_type) {
+  return tensor_type >= 97 && tensor_type < 400;
+}
+
 // The dtype of an id; nothing for one that is not read.
 constexpr std::optional<DType> GgufDType(uint32_t tensor_type) {
   constexpr DType kAll[] = {
-      DType::kF32,  DType::kF16,  DType::kQ4_0, DType::kQ4_1,  DType::kQ5_0,
-      DType::kQ5_1, DType::kQ8_0, DType::kQ2K,  DType::kQ3K,   DType::kQ4K,
-      DType::kQ5K,  DType::kQ6K,  DType::kQ8K,  DType::kIQ4NL, DType::kIQ4XS,
-      DType::kI8,   DType::kI16,  DType::kI32,  DType::kI64,   DType::kF64,
-      DType::kBF16, DType::kMXFP4};
+      DType::kF32,    DType::kF16,   DType::kQ4_0,  DType::kQ4_1,
+      DType::kQ5_0,   DType::kQ5_1,  DType::kQ8_0,  DType::kQ2K,
+      DType::kQ3K,    DType::kQ4K,   DType::kQ5K,   DType::kQ6K,
+      DType::kQ8K,    DType::kIQ4NL, DType::kIQ4XS, DType::kI8,
+      DType::kI16,    DType::kI32,   DType::kI64,   DType::kF64,
+      DType::kBF16,   DType::kMXFP4, DType::kIQ1S,  DType::kIQ1M,
+      DType::kIQ2XXS, DType::kIQ2XS, DType::kIQ2S,  DType::kIQ3XXS,
+      DType::kIQ3S,   DType::kTQ1_0, DType::kTQ2_0};
   for (const DType dtype : kAll) {
     if (GgufTensorType(dtype) == tensor_type) return dtype;
   }

@@ -494,13 +494,16 @@ class GgufParser {
     std::reverse(tensor.shape.begin(), tensor.shape.end());
     ASSIGN_OR_RETURN(const auto type, reader_.Read<uint32_t>());
     const auto dtype = GgufDType(type);
-    if (type >= kGgufTensorTypes) {
+    const bool of_fork = IsForkTensorType(type);
+    if (type >= kGgufTensorTypes && !of_fork) {
       return Refuse(StrCat(label, "tensor type ", type, " does not exist"), at);
     }
     if (!dtype.has_value()) {
       return Fail(ErrorCode::kUnsupported,
-                  StrCat("GGUF: ", label, "tensor type ", type, " is not read"))
+                  StrCat("GGUF: ", label, "tensor type ", type, " is not read",
+                         of_fork ? ", it is ik_llama.cpp's own" : ""))
           .At(at)
+          .Hint("take the model in another type, or convert its source")
           .Id("E-GGUF");
     }
     tensor.dtype = *dtype;

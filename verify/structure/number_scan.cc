@@ -53,6 +53,12 @@ BlockScales ScalesOf(DType dtype) {
     case DType::kQ5_0:
     case DType::kIQ4NL:
     case DType::kIQ4XS:
+    case DType::kIQ1S:
+    case DType::kIQ2XXS:
+    case DType::kIQ2XS:
+    case DType::kIQ2S:
+    case DType::kIQ3XXS:
+    case DType::kIQ3S:
       return {{0, 0}, 1};
     case DType::kQ4_1:
     case DType::kQ5_1:
@@ -65,6 +71,10 @@ BlockScales ScalesOf(DType dtype) {
       return {{108, 0}, 1};
     case DType::kQ6K:
       return {{208, 0}, 1};
+    case DType::kTQ1_0:
+      return {{52, 0}, 1};
+    case DType::kTQ2_0:
+      return {{64, 0}, 1};
     default:
       return {};
   }

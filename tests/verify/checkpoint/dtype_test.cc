@@ -24,6 +24,15 @@ TEST(DTypeTest, SizesBlocks) {
   EXPECT_EQ(DTypeBytes(DType::kQ4K, 256), 144u);
   EXPECT_EQ(DTypeBytes(DType::kQ6K, 512), 420u);
   EXPECT_EQ(DTypeBytes(DType::kMXFP4, 32), 17u);
+  EXPECT_EQ(DTypeBytes(DType::kIQ1S, 256), 50u);
+  EXPECT_EQ(DTypeBytes(DType::kIQ1M, 256), 56u);
+  EXPECT_EQ(DTypeBytes(DType::kIQ2XXS, 256), 66u);
+  EXPECT_EQ(DTypeBytes(DType::kIQ2XS, 256), 74u);
+  EXPECT_EQ(DTypeBytes(DType::kIQ2S, 256), 82u);
+  EXPECT_EQ(DTypeBytes(DType::kIQ3XXS, 256), 98u);
+  EXPECT_EQ(DTypeBytes(DType::kIQ3S, 256), 110u);
+  EXPECT_EQ(DTypeBytes(DType::kTQ1_0, 256), 54u);
+  EXPECT_EQ(DTypeBytes(DType::kTQ2_0, 256), 66u);
 }
 
 TEST(DTypeTest, HasNoSizeForPartialBlocksAndOverflow) {
@@ -42,6 +51,15 @@ TEST(DTypeTest, MapsGgufIdsBothWays) {
   EXPECT_EQ(GgufTensorType(DType::kF32), 0u);
   EXPECT_EQ(GgufTensorType(DType::kQ8_0), 8u);
   EXPECT_EQ(GgufTensorType(DType::kBF16), 30u);
+  EXPECT_EQ(GgufDType(19), DType::kIQ1S);
+  EXPECT_EQ(GgufDType(29), DType::kIQ1M);
+  EXPECT_EQ(GgufDType(16), DType::kIQ2XXS);
+  EXPECT_EQ(GgufDType(17), DType::kIQ2XS);
+  EXPECT_EQ(GgufDType(22), DType::kIQ2S);
+  EXPECT_EQ(GgufDType(18), DType::kIQ3XXS);
+  EXPECT_EQ(GgufDType(21), DType::kIQ3S);
+  EXPECT_EQ(GgufDType(34), DType::kTQ1_0);
+  EXPECT_EQ(GgufDType(35), DType::kTQ2_0);
   EXPECT_EQ(GgufTensorType(DType::kU8), std::nullopt);
   EXPECT_EQ(GgufDType(4), std::nullopt);  // Q4_2, removed from ggml
   EXPECT_EQ(GgufDType(1000), std::nullopt);

@@ -267,10 +267,14 @@ TEST(GgufReaderTest, C8RefusesTensorShapes) {
 }
 
 TEST(GgufReaderTest, RefusesTensorTypesThatAreNotRead) {
-  for (const uint32_t type : {4u, 5u, 16u, 40u}) {
+  for (const uint32_t type : {4u, 5u, 31u, 40u}) {
     ExpectRefused(One({32}, type, 128), "is not read", ErrorCode::kUnsupported);
   }
-  for (const uint32_t type : {64u, 1000u, 0xffffffffu}) {
+  for (const uint32_t type : {97u, 139u, 202u, 399u}) {
+    ExpectRefused(One({32}, type, 128), "ik_llama.cpp's own",
+                  ErrorCode::kUnsupported);
+  }
+  for (const uint32_t type : {64u, 96u, 400u, 1000u, 0xffffffffu}) {
     ExpectRefused(One({32}, type, 128), "does not exist");
   }
 }

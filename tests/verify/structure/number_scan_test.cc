@@ -158,7 +158,15 @@ TEST(NumberScanTest, LooksAtTheScalesOfPackedTypes) {
                                          {DType::kQ5K, 0},
                                          {DType::kQ6K, 208},
                                          {DType::kIQ4NL, 0},
-                                         {DType::kIQ4XS, 0}}) {
+                                         {DType::kIQ4XS, 0},
+                                         {DType::kIQ1S, 0},
+                                         {DType::kIQ2XXS, 0},
+                                         {DType::kIQ2XS, 0},
+                                         {DType::kIQ2S, 0},
+                                         {DType::kIQ3XXS, 0},
+                                         {DType::kIQ3S, 0},
+                                         {DType::kTQ1_0, 52},
+                                         {DType::kTQ2_0, 64}}) {
     const uint64_t elements = BlockElements(c.dtype);
     const TensorInfo tensor = Tensor(c.dtype, {3 * elements});
     std::vector<std::byte> bytes(3 * BlockBytes(c.dtype), std::byte{0x11});
