@@ -19,11 +19,18 @@ verify::Result<std::unique_ptr<inference::Model>> LoadModel(
     const std::string& path, inference::ModelOptions options,
     const std::string& stage, Context& context);
 
+struct SmokeOptions {
+  size_t num_threads = 0;
+  // Whoever wants the model rather than the test: one that the engine does not
+  // run (kUnsupported) is a warning, SMOKE_NOT_RUN.
+  bool skip_unsupported = false;
+};
+
 // Loads the model at `path` and runs the smoke test as the stage "smoke".
 // Errors: those of loading; kCorrupt with id E-SMOKE if the model is broken,
 // naming the layer that first went wrong.
-verify::Result<inference::SmokeReport> SmokeTestModel(const std::string& path,
-                                                      size_t num_threads,
-                                                      Context& context);
+verify::Result<void> SmokeTestModel(const std::string& path,
+                                    const SmokeOptions& smoke,
+                                    Context& context);
 
 }  // namespace cli

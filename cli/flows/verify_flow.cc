@@ -86,7 +86,8 @@ Result<void> CheckModel(const VerifyOptions& options, bool partial,
   }
   if (options.level >= VerifyLevel::kSmoke && report.structure_checked &&
       content_ok) {
-    auto smoke = SmokeTestModel(options.path, options.num_threads, context);
+    auto smoke = SmokeTestModel(options.path,
+                                {.num_threads = options.num_threads}, context);
     if (!smoke) report.error = std::move(smoke).error();
   }
   return {};

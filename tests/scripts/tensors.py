@@ -2,7 +2,7 @@
 """`inspect` lists what a checkpoint holds, `verify --tensor-stats` says what
 its numbers are like; damage that hashes would find is found without them:
 C6 parts and mixtures, C10 impossible metadata, C17 a tail of zeros, C18 numbers
-of a wrong scale."""
+of a wrong scale. A model that is known, but not run, is fetched."""
 import json
 import math
 import os
@@ -106,6 +106,26 @@ def known_by_shape(box):
                   says=("model.layers.0.self_attn.v_proj.weight", name))
 
 
+def fetched_though_not_run(box):
+    """It gets its name: nothing is wrong, it was only not tried."""
+    folder = box.path("origin", "olmoe")
+    os.makedirs(folder)
+    write(os.path.join(folder, "model.safetensors"), safetensors(olmoe()))
+    write(os.path.join(folder, "config.json"), json.dumps(OLMOE).encode())
+    seeder = box.seed(folder, env=box.user("seeder"))
+    run = box.get(seeder.magnet, seeder, box.path("models"), "--json",
+                  env=box.user("fetcher"))
+    warnings = [e for e in run.of_type("warning")
+                if e["code"] == "SMOKE_NOT_RUN"]
+    equal(len(warnings), 1, f"warnings\n{run}")
+    contains(warnings[0]["message"], "clip_qkv", "the warning")
+    check(os.path.exists(box.path("models", "olmoe", "model.safetensors")),
+          f"no final name\n{run}")
+    seeder.stop()
+    box.fails("verify", folder, "--level", "smoke", code=9,
+              id="E-ARCHITECTURE", says=("clip_qkv",))
+
+
 def statistics(box):
     demo = box.demo()
     stats = box.path("stats.json")
@@ -191,6 +211,7 @@ def test(box):
     statistics(box)
     parts_and_forms(box)
     hostile_metadata(box)
+    fetched_though_not_run(box)
 
 
 main(test)

@@ -146,27 +146,14 @@ TEST(NumberScanTest, LooksAtTheScalesOfPackedTypes) {
     DType dtype;
     size_t offset;  // of a half-precision scale in the block
   };
-  for (const Case& c : std::vector<Case>{{DType::kQ8_0, 0},
-                                         {DType::kQ4_0, 0},
-                                         {DType::kQ4_1, 2},
-                                         {DType::kQ5_0, 0},
-                                         {DType::kQ5_1, 2},
-                                         {DType::kQ2K, 80},
-                                         {DType::kQ2K, 82},
-                                         {DType::kQ3K, 108},
-                                         {DType::kQ4K, 2},
-                                         {DType::kQ5K, 0},
-                                         {DType::kQ6K, 208},
-                                         {DType::kIQ4NL, 0},
-                                         {DType::kIQ4XS, 0},
-                                         {DType::kIQ1S, 0},
-                                         {DType::kIQ2XXS, 0},
-                                         {DType::kIQ2XS, 0},
-                                         {DType::kIQ2S, 0},
-                                         {DType::kIQ3XXS, 0},
-                                         {DType::kIQ3S, 0},
-                                         {DType::kTQ1_0, 52},
-                                         {DType::kTQ2_0, 64}}) {
+  for (const Case& c : std::vector<Case>{
+           {DType::kQ8_0, 0},  {DType::kQ4_0, 0},   {DType::kQ4_1, 2},
+           {DType::kQ5_0, 0},  {DType::kQ5_1, 2},   {DType::kQ2K, 80},
+           {DType::kQ2K, 82},  {DType::kQ3K, 108},  {DType::kQ4K, 2},
+           {DType::kQ5K, 0},   {DType::kQ6K, 208},  {DType::kIQ4NL, 0},
+           {DType::kIQ4XS, 0}, {DType::kIQ1S, 0},   {DType::kIQ2XXS, 0},
+           {DType::kIQ2XS, 0}, {DType::kIQ2S, 0},   {DType::kIQ3XXS, 0},
+           {DType::kIQ3S, 0},  {DType::kTQ1_0, 52}, {DType::kTQ2_0, 64}}) {
     const uint64_t elements = BlockElements(c.dtype);
     const TensorInfo tensor = Tensor(c.dtype, {3 * elements});
     std::vector<std::byte> bytes(3 * BlockBytes(c.dtype), std::byte{0x11});
