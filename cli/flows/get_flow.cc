@@ -104,6 +104,7 @@ class GetRun {
   std::string work_folder_;
   Fields summary_ = Fields::object();
   verify::TrustLevel level_ = verify::TrustLevel::kUnverified;
+  bool runs_ = false;  // the smoke test said so
   p2p::SelectionRequest selection_;
   p2p::CopyElsewhere copy_;             // at the final path; empty: none
   std::optional<PartialCopy> partial_;  // if not everything is wanted
@@ -439,9 +440,11 @@ Result<void> GetRun::CheckPayload(const p2p::DownloadOutcome& download,
   if (report.error.has_value()) {
     result = verify::Unexpected(*report.error);
   } else if (report.structure_checked && !options_.raw) {
-    result = SmokeTestModel(
+    auto smoke = SmokeTestModel(
         path, {.num_threads = options_.num_threads, .skip_unsupported = true},
         context_);
+    runs_ = smoke && *smoke;
+    if (!smoke) result = verify::Unexpected(std::move(smoke).error());
   }
   if (!result) {
     verify::Error error = std::move(result).error();
@@ -483,7 +486,7 @@ Result<CommandResult> GetRun::Finish(verify::ByteSpan torrent,
   result.summary = summary_;
   output_.Say(fmt::format("verified: {}", verify::TrustLevelText(level_)));
   const std::string quoted = ShellQuote(final_path);
-  if (!options_.raw) result.next.push_back("lodestone chat " + quoted);
+  if (runs_) result.next.push_back("lodestone chat " + quoted);
   if (partial_.has_value()) {
     summary_["selected_files"] =
         std::count(partial_->files.begin(), partial_->files.end(), true);

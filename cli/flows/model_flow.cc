@@ -71,7 +71,7 @@ verify::Result<std::unique_ptr<inference::Model>> LoadModel(
   return inference::Model::Load(path, options);
 }
 
-verify::Result<void> SmokeTestModel(const std::string& path,
+verify::Result<bool> SmokeTestModel(const std::string& path,
                                     const SmokeOptions& smoke,
                                     Context& context) {
   Output& output = context.output;
@@ -79,14 +79,17 @@ verify::Result<void> SmokeTestModel(const std::string& path,
   inference::ModelOptions options;
   options.num_threads = smoke.num_threads;
   auto model = LoadModel(path, options, "smoke", context);
-  if (model) return TestLoaded(**model, path, context);
+  if (model) {
+    RETURN_IF_ERROR(TestLoaded(**model, path, context));
+    return true;
+  }
   if (smoke.skip_unsupported &&
       model.error().code == verify::ErrorCode::kUnsupported) {
     output.StageEnd("smoke", false, "");
     output.Warning("SMOKE_NOT_RUN",
                    "the model was not tried: " + model.error().message,
                    model.error().hint);
-    return {};
+    return false;
   }
   output.StageEnd("smoke", false, "the model does not load");
   return verify::Unexpected(std::move(model).error());

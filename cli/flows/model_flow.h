@@ -27,9 +27,9 @@ struct SmokeOptions {
 };
 
 // Loads the model at `path` and runs the smoke test as the stage "smoke".
-// Errors: those of loading; kCorrupt with id E-SMOKE if the model is broken,
-// naming the layer that first went wrong.
-verify::Result<void> SmokeTestModel(const std::string& path,
+// Returns whether it was run. Errors: those of loading; kCorrupt with id
+// E-SMOKE if the model is broken, naming the layer that first went wrong.
+verify::Result<bool> SmokeTestModel(const std::string& path,
                                     const SmokeOptions& smoke,
                                     Context& context);
 

@@ -121,6 +121,8 @@ def fetched_though_not_run(box):
     contains(warnings[0]["message"], "clip_qkv", "the warning")
     check(os.path.exists(box.path("models", "olmoe", "model.safetensors")),
           f"no final name\n{run}")
+    check(not any("chat" in line for line in run.result["next"]),
+          f"a chat is proposed\n{run}")
     seeder.stop()
     box.fails("verify", folder, "--level", "smoke", code=9,
               id="E-ARCHITECTURE", says=("clip_qkv",))
