@@ -3,22 +3,26 @@
 """Perplexity by this engine and by llama.cpp's, of files that either wrote.
 
     tests/bench/perplexity.py LODESTONE_BINARY MODEL TEXT --llama FOLDER
-        [--ctx 512] [--types bf16,q8_0,...]
+        [--ctx 512] [--types bf16,q8_0,...] [--own-only]
 
 MODEL is a folder or file that `lodestone convert` reads; FOLDER holds the
-built llama-perplexity and llama-quantize. For each type the model is written
+built llama-perplexity and llama-quantize. TEXT is a file, or "questions:N": N
+questions and answers of all the kinds that the demo model was trained on, of
+the same nouns, drawn anew (the same each time). For each type the model is written
 by both programs, and each file is read by both engines, by ours also with float
 activations, as the weights alone would have it: a small model departs from that
 by what either engine rounds of its activations. By how much the engines differ
 on the same file comes last. A type that llama.cpp does not write (or read) has
-a dash.
+a dash. --own-only leaves out the files that llama-quantize writes.
 """
 import argparse
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 
 # Our names and those of llama-quantize; pure: every tensor gets the type.
@@ -75,6 +79,22 @@ class Bench:
                 f"{difference(ours, theirs)}")
 
 
+def write_questions(count, path):
+    recipe = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..",
+                          "..", "magnets", "demo-recipe")
+    sys.path.insert(0, recipe)
+    sys.dont_write_bytecode = True
+    from corpus import turns
+    with open(os.path.join(recipe, "entries.json")) as f:
+        entries = json.load(f)
+    rng = random.Random(20261127)
+    with open(path, "w") as f:
+        for _ in range(count):
+            question, answer = turns(rng.choice(entries), rng, entries)
+            f.write(f"[INST] {question} [/INST] {answer}\n" if question
+                    else answer + "\n")
+
+
 def figure(value):
     return f"{value:9.4f}" if value is not None else "        -"
 
@@ -93,9 +113,14 @@ def main():
     parser.add_argument("--llama", required=True)
     parser.add_argument("--ctx", type=int, default=512)
     parser.add_argument("--types", default=",".join(TYPES))
+    parser.add_argument("--own-only", action="store_true")
     options = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="lodestone-perplexity-")
     try:
+        if options.text.startswith("questions:"):
+            count = int(options.text.removeprefix("questions:"))
+            options.text = os.path.join(folder, "questions.txt")
+            write_questions(count, options.text)
         bench = Bench(options, folder)
         each = f"{'float':>9} {'ours':>9} {'llama.cpp':>9} {'differ':>8}"
         print(f"{'':<8} {'our file':<38}  |  their file")
@@ -104,7 +129,8 @@ def main():
             mine = os.path.join(folder, "ours.gguf")
             other = os.path.join(folder, "theirs.gguf")
             bench.convert(mine, kind)
-            written = bench.quantize(other, kind)
+            written = (not options.own_only and
+                       bench.quantize(other, kind))
             print(f"{kind:<8} {bench.row(mine)}  |  "
                   f"{bench.row(other if written else None)}", flush=True)
             for path in (mine, other):

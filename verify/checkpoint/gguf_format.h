@@ -122,9 +122,9 @@ constexpr std::optional<uint32_t> GgufTensorType(DType dtype) {
   return std::nullopt;
 }
 
-// Whether the type is one that only ik_llama.cpp knows (its ggml.h).
+// Whether the type is one of weights that only ik_llama.cpp knows (its ggml.h).
 constexpr bool IsForkTensorType(uint32_t tensor_type) {
-  return tensor_type >= 97 && tensor_type < 400;
+  return tensor_type >= 133 && tensor_type < 400;
 }
 
 // The dtype of an id; nothing for one that is not read.

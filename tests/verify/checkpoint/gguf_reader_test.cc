@@ -270,11 +270,11 @@ TEST(GgufReaderTest, RefusesTensorTypesThatAreNotRead) {
   for (const uint32_t type : {4u, 5u, 31u, 40u}) {
     ExpectRefused(One({32}, type, 128), "is not read", ErrorCode::kUnsupported);
   }
-  for (const uint32_t type : {97u, 139u, 202u, 399u}) {
+  for (const uint32_t type : {133u, 139u, 202u, 399u}) {
     ExpectRefused(One({32}, type, 128), "ik_llama.cpp's own",
                   ErrorCode::kUnsupported);
   }
-  for (const uint32_t type : {64u, 96u, 400u, 1000u, 0xffffffffu}) {
+  for (const uint32_t type : {64u, 99u, 132u, 400u, 1000u, 0xffffffffu}) {
     ExpectRefused(One({32}, type, 128), "does not exist");
   }
 }
