@@ -409,8 +409,8 @@ Result<p2p::DownloadOutcome> GetRun::DownloadPayload(const Source& source) {
 }
 
 // Hashes, published sums, structure, numbers; then a smoke test, if the engine
-// runs such a model. An error
-// leaves the payload where it is, without its final name.
+// runs such a model. An error leaves the payload where it is, without its final
+// name.
 Result<void> GetRun::CheckPayload(const p2p::DownloadOutcome& download,
                                   const std::string& path) {
   VerifyOptions verify_options;

@@ -133,6 +133,9 @@ def run(where, env, *args):
         late.start()
         _, status, usage = os.wait4(process.pid, 0)
         late.cancel()
+        # A thread that still ends while the next program is forked may hold a
+        # lock that the child waits for, before it is the program.
+        late.join()
         process.returncode = os.waitstatus_to_exitcode(status)
         texts = []
         for file in (out, err):
