@@ -11,6 +11,7 @@
 
 #include "inference/ops/kernels.h"
 #include "inference/tensor/aligned_buffer.h"
+#include "verify/base/check.h"
 
 namespace inference {
 namespace {
@@ -20,11 +21,11 @@ using Clock = std::chrono::steady_clock;
 constexpr int kPasses = 5;
 constexpr size_t kMaxBytes = size_t{512} << 20;
 constexpr size_t kRangeBytes = size_t{1} << 20;
-// A matrix and activations that a first cache holds.
-constexpr size_t kPeakRows = 16;
-constexpr size_t kPeakTokens = 8;
-constexpr size_t kPeakColumns = 64;
-constexpr size_t kPeakRounds = 4000;
+// A matrix and activations that near caches hold; whole tiles of every target.
+constexpr size_t kPeakRows = 24;
+constexpr size_t kPeakTokens = 48;
+constexpr size_t kPeakColumns = 1024;
+constexpr size_t kPeakRounds = 100;
 
 size_t BufferBytes() {
   const long pages = ::sysconf(_SC_PHYS_PAGES);
@@ -75,8 +76,8 @@ verify::Result<double> MeasureReadBandwidth(verify::ThreadPool& pool) {
       kernels.dot_rows(
           verify::DType::kF32,
           reinterpret_cast<const std::byte*>(data) + r * kRangeBytes,
-          x.size() * sizeof(float), rows, x.data(), x.size(),
-          sums.data() + r * rows);
+          x.size() * sizeof(float), rows, x.data(), 1, x.size(),
+          sums.data() + r * rows, rows);
     }
   };
   const double seconds =
@@ -86,21 +87,43 @@ verify::Result<double> MeasureReadBandwidth(verify::ThreadPool& pool) {
 
 double MeasureFloatPeak(verify::ThreadPool& pool) {
   const Kernels& kernels = BestKernels();
-  const std::vector<float> panel(kPeakRows * kPeakColumns, 0.5f);
+  const std::vector<float> rows(kPeakRows * kPeakColumns, 0.5f);
   const std::vector<float> x(kPeakTokens * kPeakColumns, 0.5f);
   const size_t threads = pool.num_threads();
-  std::vector<std::vector<float>> y(
-      threads, std::vector<float>(kPeakRows * kPeakTokens));
-  const auto work = [&](size_t begin, size_t end) {
+  struct Work {
+    AlignedBuffer<float> x;
+    AlignedBuffer<float> scratch;
+    std::vector<float> y;
+  };
+  std::vector<Work> works(threads);
+  for (Work& work : works) {
+    const FloatTile& tile = kernels.float_tile;
+    CHECK(work.x.Reserve(tile.TokenFloats(kPeakTokens, kPeakColumns)));
+    CHECK(work.scratch.Reserve(
+        tile.ScratchFloats(kPeakRows, kPeakTokens, kPeakColumns)));
+    kernels.pack_tokens(x.data(), kPeakTokens, kPeakColumns, 0, kPeakTokens,
+                        work.x.data());
+    work.y.resize(kPeakRows * kPeakTokens);
+  }
+  const auto multiply = [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) {
+      FloatArgs args;
+      args.rows = reinterpret_cast<const std::byte*>(rows.data());
+      args.row_bytes = kPeakColumns * sizeof(float);
+      args.num_rows = kPeakRows;
+      args.n = kPeakColumns;
+      args.x = works[i].x.data();
+      args.num_tokens = kPeakTokens;
+      args.y = works[i].y.data();
+      args.y_stride = kPeakRows;
+      args.scratch = works[i].scratch.data();
       for (size_t round = 0; round < kPeakRounds; ++round) {
-        kernels.panel_matmul(panel.data(), kPeakRows, x.data(), kPeakTokens,
-                             kPeakColumns, y[i].data(), kPeakRows);
+        kernels.float_matmul(args);
       }
     }
   };
   const double seconds =
-      BestSeconds([&] { pool.ParallelFor(threads, 1, std::ref(work)); });
+      BestSeconds([&] { pool.ParallelFor(threads, 1, std::ref(multiply)); });
   return 2.0 *
          static_cast<double>(kPeakRows * kPeakTokens * kPeakColumns *
                              kPeakRounds * threads) /

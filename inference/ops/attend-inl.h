@@ -27,6 +27,21 @@ HWY_BEFORE_NAMESPACE();
 namespace inference {
 namespace HWY_NAMESPACE {
 
+// Four sums that one vector is multiplied into.
+struct FourSums {
+  VF r0, r1, r2, r3;
+};
+HWY_INLINE FourSums ZeroSums() {
+  const DF d;
+  return {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+}
+HWY_INLINE void Accumulate(VF w0, VF w1, VF w2, VF w3, VF x, FourSums& sums) {
+  sums.r0 = hn::MulAdd(w0, x, sums.r0);
+  sums.r1 = hn::MulAdd(w1, x, sums.r1);
+  sums.r2 = hn::MulAdd(w2, x, sums.r2);
+  sums.r3 = hn::MulAdd(w3, x, sums.r3);
+}
+
 // Keys or values as halves.
 struct HalfKvRow {
   // `i` is a multiple of the lanes.
@@ -92,7 +107,6 @@ HWY_INLINE VF Sum16(const FourSums& a, const FourSums& b, const FourSums& c,
 #endif
 
 // 16 sums fit 32 registers; elsewhere 8 sums leave room in 16.
-inline constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3;
 inline constexpr size_t kTileKeys = kManyRegisters ? 4 : 2;
 
 // One query against all keys: scores[j] = q . key[j] * scale.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Dot products of weight rows with activations, compiled per CPU target.
 // One accumulator per (row, token), advanced in steps of one vector: so a row
-// taken alone, in a tile, from the file or from a decoded panel gives the same
-// bits. Weights are loaded as bytes: their alignment is that of the file.
+// taken alone, in a tile, from the file or from a slab gives the same bits.
+// Weights are loaded as bytes: their alignment is that of the file.
 
 // The guard is a toggle: every target includes this file once.
 #if defined(LODESTONE_INFERENCE_OPS_DOT_INL_H_) == \
@@ -33,6 +33,10 @@ using DU16 = hn::Rebind<uint16_t, DF>;
 using DI8 = hn::Rebind<int8_t, DF>;
 using DI32 = hn::Rebind<int32_t, DF>;
 inline constexpr size_t kMaxLanes = 16;
+
+// 32 vectors, where others have 16.
+inline constexpr bool kManyRegisters =
+    HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;
 
 using verify::HWY_NAMESPACE::LoadBytes;
 
@@ -95,66 +99,93 @@ HWY_INLINE VF LoadTail(const float* x, size_t i, size_t n) {
 
 HWY_INLINE float Sum(VF v) { return hn::GetLane(hn::SumOfLanes(DF(), v)); }
 
-template <class Row>
-HWY_INLINE void DotFour(const std::byte* rows, size_t row_bytes, const float* x,
-                        size_t n, float* out) {
+// Some rows with some tokens. Sums of every row and token stay in registers.
+template <class Row, size_t kRows, size_t kTokens>
+HWY_INLINE void DotTile(const std::byte* rows, size_t row_bytes, const float* x,
+                        size_t n, float* y, size_t y_stride) {
   const DF d;
   const size_t lanes = hn::Lanes(d);
-  const std::byte* row0 = rows;
-  const std::byte* row1 = row0 + row_bytes;
-  const std::byte* row2 = row1 + row_bytes;
-  const std::byte* row3 = row2 + row_bytes;
-  VF sum0 = hn::Zero(d);
-  VF sum1 = hn::Zero(d);
-  VF sum2 = hn::Zero(d);
-  VF sum3 = hn::Zero(d);
+  VF sums[kRows][kTokens];
+  HWY_UNROLL(4)
+  for (size_t r = 0; r < kRows; ++r) {
+    HWY_UNROLL(4)
+    for (size_t t = 0; t < kTokens; ++t) sums[r][t] = hn::Zero(d);
+  }
   size_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    const VF v = hn::LoadU(d, x + i);
-    sum0 = hn::MulAdd(Row::Load(row0, i), v, sum0);
-    sum1 = hn::MulAdd(Row::Load(row1, i), v, sum1);
-    sum2 = hn::MulAdd(Row::Load(row2, i), v, sum2);
-    sum3 = hn::MulAdd(Row::Load(row3, i), v, sum3);
+    VF w[kRows];
+    HWY_UNROLL(4)
+    for (size_t r = 0; r < kRows; ++r)
+      w[r] = Row::Load(rows + r * row_bytes, i);
+    HWY_UNROLL(4)
+    for (size_t t = 0; t < kTokens; ++t) {
+      const VF v = hn::LoadU(d, x + t * n + i);
+      HWY_UNROLL(4)
+      for (size_t r = 0; r < kRows; ++r) {
+        sums[r][t] = hn::MulAdd(w[r], v, sums[r][t]);
+      }
+    }
   }
   if (i < n) {
-    const VF v = LoadTail(x, i, n);
-    sum0 = hn::MulAdd(LoadTail<Row>(row0, i, n), v, sum0);
-    sum1 = hn::MulAdd(LoadTail<Row>(row1, i, n), v, sum1);
-    sum2 = hn::MulAdd(LoadTail<Row>(row2, i, n), v, sum2);
-    sum3 = hn::MulAdd(LoadTail<Row>(row3, i, n), v, sum3);
+    for (size_t t = 0; t < kTokens; ++t) {
+      const VF v = LoadTail(x + t * n, i, n);
+      for (size_t r = 0; r < kRows; ++r) {
+        sums[r][t] = hn::MulAdd(LoadTail<Row>(rows + r * row_bytes, i, n), v,
+                                sums[r][t]);
+      }
+    }
   }
-  out[0] = Sum(sum0);
-  out[1] = Sum(sum1);
-  out[2] = Sum(sum2);
-  out[3] = Sum(sum3);
+  HWY_UNROLL(4)
+  for (size_t t = 0; t < kTokens; ++t) {
+    HWY_UNROLL(4)
+    for (size_t r = 0; r < kRows; ++r) y[t * y_stride + r] = Sum(sums[r][t]);
+  }
 }
 
-template <class Row>
-HWY_INLINE float DotOne(const std::byte* row, const float* x, size_t n) {
-  const DF d;
-  const size_t lanes = hn::Lanes(d);
-  VF sum = hn::Zero(d);
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    sum = hn::MulAdd(Row::Load(row, i), hn::LoadU(d, x + i), sum);
+// Groups of rows as they lie, with tokens that are at most kTokens at a time:
+// the rows are still near when the next tokens come.
+template <class Row, size_t kRows, size_t kTokens>
+HWY_INLINE size_t DotGroups(const std::byte* rows, size_t row_bytes, size_t r,
+                            size_t num_rows, const float* x, size_t num_tokens,
+                            size_t n, float* y, size_t y_stride) {
+  for (; r + kRows <= num_rows; r += kRows) {
+    const std::byte* const group = rows + r * row_bytes;
+    size_t t = 0;
+    for (; t + kTokens <= num_tokens; t += kTokens) {
+      DotTile<Row, kRows, kTokens>(group, row_bytes, x + t * n, n,
+                                   y + t * y_stride + r, y_stride);
+    }
+    if constexpr (kTokens > 2) {
+      if (t + 2 <= num_tokens) {
+        DotTile<Row, kRows, 2>(group, row_bytes, x + t * n, n,
+                               y + t * y_stride + r, y_stride);
+        t += 2;
+      }
+    }
+    if (t < num_tokens) {
+      DotTile<Row, kRows, 1>(group, row_bytes, x + t * n, n,
+                             y + t * y_stride + r, y_stride);
+    }
   }
-  if (i < n) {
-    sum = hn::MulAdd(LoadTail<Row>(row, i, n), LoadTail(x, i, n), sum);
-  }
-  return Sum(sum);
+  return r;
 }
 
 template <class Row>
 HWY_INLINE void DotPlainRows(const std::byte* rows, size_t row_bytes,
-                             size_t num_rows, const float* x, size_t n,
-                             float* out) {
+                             size_t num_rows, const float* x, size_t num_tokens,
+                             size_t n, float* y, size_t y_stride) {
+  // One token is as fast as the weights come; for more, 12 sums, 3 weights and
+  // an activation fill 16 registers.
   size_t r = 0;
-  for (; r + 4 <= num_rows; r += 4) {
-    DotFour<Row>(rows + r * row_bytes, row_bytes, x, n, out + r);
+  if (num_tokens == 1) {
+    r = DotGroups<Row, 4, 1>(rows, row_bytes, r, num_rows, x, 1, n, y,
+                             y_stride);
+  } else {
+    r = DotGroups<Row, 3, 4>(rows, row_bytes, r, num_rows, x, num_tokens, n, y,
+                             y_stride);
   }
-  for (; r < num_rows; ++r) {
-    out[r] = DotOne<Row>(rows + r * row_bytes, x, n);
-  }
+  DotGroups<Row, 1, 1>(rows, row_bytes, r, num_rows, x, num_tokens, n, y,
+                       y_stride);
 }
 
 template <class Row>
@@ -167,105 +198,6 @@ HWY_INLINE void DecodePlainRow(const std::byte* row, size_t n, float* out) {
     alignas(64) float padded[kMaxLanes];
     hn::Store(LoadTail<Row>(row, i, n), d, padded);
     std::memcpy(out + i, padded, (n - i) * sizeof(float));
-  }
-}
-
-// Four sums, one for each row of a tile, for one token.
-struct FourSums {
-  VF r0, r1, r2, r3;
-};
-HWY_INLINE FourSums ZeroSums() {
-  const DF d;
-  return {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
-}
-HWY_INLINE void Accumulate(VF w0, VF w1, VF w2, VF w3, VF x, FourSums& sums) {
-  sums.r0 = hn::MulAdd(w0, x, sums.r0);
-  sums.r1 = hn::MulAdd(w1, x, sums.r1);
-  sums.r2 = hn::MulAdd(w2, x, sums.r2);
-  sums.r3 = hn::MulAdd(w3, x, sums.r3);
-}
-HWY_INLINE void StoreSums(const FourSums& sums, float* y) {
-  y[0] = Sum(sums.r0);
-  y[1] = Sum(sums.r1);
-  y[2] = Sum(sums.r2);
-  y[3] = Sum(sums.r3);
-}
-
-// Four panel rows with kTokens (1, 2 or 4) tokens.
-template <size_t kTokens>
-HWY_INLINE void PanelTile(const float* panel, const float* x, size_t n,
-                          float* y, size_t y_stride) {
-  const DF d;
-  const size_t lanes = hn::Lanes(d);
-  const float* row1 = panel + n;
-  const float* row2 = row1 + n;
-  const float* row3 = row2 + n;
-  FourSums t0 = ZeroSums();
-  FourSums t1 = ZeroSums();
-  FourSums t2 = ZeroSums();
-  FourSums t3 = ZeroSums();
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    const VF w0 = hn::LoadU(d, panel + i);
-    const VF w1 = hn::LoadU(d, row1 + i);
-    const VF w2 = hn::LoadU(d, row2 + i);
-    const VF w3 = hn::LoadU(d, row3 + i);
-    Accumulate(w0, w1, w2, w3, hn::LoadU(d, x + i), t0);
-    if constexpr (kTokens > 1) {
-      Accumulate(w0, w1, w2, w3, hn::LoadU(d, x + n + i), t1);
-    }
-    if constexpr (kTokens > 2) {
-      Accumulate(w0, w1, w2, w3, hn::LoadU(d, x + 2 * n + i), t2);
-      Accumulate(w0, w1, w2, w3, hn::LoadU(d, x + 3 * n + i), t3);
-    }
-  }
-  if (i < n) {
-    const VF w0 = LoadTail(panel, i, n);
-    const VF w1 = LoadTail(row1, i, n);
-    const VF w2 = LoadTail(row2, i, n);
-    const VF w3 = LoadTail(row3, i, n);
-    Accumulate(w0, w1, w2, w3, LoadTail(x, i, n), t0);
-    if constexpr (kTokens > 1) {
-      Accumulate(w0, w1, w2, w3, LoadTail(x + n, i, n), t1);
-    }
-    if constexpr (kTokens > 2) {
-      Accumulate(w0, w1, w2, w3, LoadTail(x + 2 * n, i, n), t2);
-      Accumulate(w0, w1, w2, w3, LoadTail(x + 3 * n, i, n), t3);
-    }
-  }
-  StoreSums(t0, y);
-  if constexpr (kTokens > 1) StoreSums(t1, y + y_stride);
-  if constexpr (kTokens > 2) {
-    StoreSums(t2, y + 2 * y_stride);
-    StoreSums(t3, y + 3 * y_stride);
-  }
-}
-
-HWY_INLINE void PanelMatMulImpl(const float* panel, size_t num_rows,
-                                const float* x, size_t num_tokens, size_t n,
-                                float* y, size_t y_stride) {
-  // 16 sums fit 32 registers; elsewhere 8 sums leave room in 16.
-  constexpr size_t kTile = HWY_TARGET == HWY_AVX3 ? 4 : 2;
-  size_t t = 0;
-  for (; t < num_tokens;) {
-    const size_t step = num_tokens - t >= kTile ? kTile : 1;
-    const float* xt = x + t * n;
-    float* yt = y + t * y_stride;
-    size_t r = 0;
-    for (; r + 4 <= num_rows; r += 4) {
-      if (step == kTile) {
-        PanelTile<kTile>(panel + r * n, xt, n, yt + r, y_stride);
-      } else {
-        PanelTile<1>(panel + r * n, xt, n, yt + r, y_stride);
-      }
-    }
-    for (; r < num_rows; ++r) {
-      const auto* row = reinterpret_cast<const std::byte*>(panel + r * n);
-      for (size_t s = 0; s < step; ++s) {
-        yt[s * y_stride + r] = DotOne<F32Row>(row, xt + s * n, n);
-      }
-    }
-    t += step;
   }
 }
 

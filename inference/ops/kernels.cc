@@ -26,6 +26,7 @@
 #include "inference/ops/attend-inl.h"
 #include "inference/ops/bf16_avx512.h"
 #include "inference/ops/dot-inl.h"
+#include "inference/ops/float_tile-inl.h"
 #include "inference/ops/packed_avx512.h"
 #include "inference/ops/packed_lanes.h"
 #include "inference/ops/row-inl.h"
@@ -54,23 +55,29 @@ void DecodeRowKernel(DType dtype, const std::byte* row, size_t n, float* out) {
 }
 
 void DotRowsKernel(DType dtype, const std::byte* rows, size_t row_bytes,
-                   size_t num_rows, const float* x, size_t n, float* out) {
+                   size_t num_rows, const float* x, size_t num_tokens, size_t n,
+                   float* y, size_t y_stride) {
   switch (dtype) {
     case DType::kF32:
-      return DotPlainRows<F32Row>(rows, row_bytes, num_rows, x, n, out);
+      return DotPlainRows<F32Row>(rows, row_bytes, num_rows, x, num_tokens, n,
+                                  y, y_stride);
     case DType::kF16:
-      return DotPlainRows<HalfRow>(rows, row_bytes, num_rows, x, n, out);
+      return DotPlainRows<HalfRow>(rows, row_bytes, num_rows, x, num_tokens, n,
+                                   y, y_stride);
     case DType::kBF16:
-      return DotPlainRows<Bf16Row>(rows, row_bytes, num_rows, x, n, out);
+      return DotPlainRows<Bf16Row>(rows, row_bytes, num_rows, x, num_tokens, n,
+                                   y, y_stride);
     default:
       CHECK(false);
   }
 }
 
-void PanelMatMulKernel(const float* panel, size_t num_rows, const float* x,
-                       size_t num_tokens, size_t n, float* y, size_t y_stride) {
-  PanelMatMulImpl(panel, num_rows, x, num_tokens, n, y, y_stride);
+void PackTokensKernel(const float* x, size_t num_tokens, size_t n, size_t begin,
+                      size_t end, float* out) {
+  PackTokensImpl(x, num_tokens, n, begin, end, out);
 }
+
+void FloatMatMulKernel(const FloatArgs& args) { FloatMatMulImpl(args); }
 
 void QuantizeRowKernel(const float* x, size_t n, ActivationBlock* out) {
   QuantizeRowImpl(x, n, out);
@@ -131,11 +138,13 @@ inline constexpr int64_t kPackedTarget =
     HWY_TARGET == HWY_AVX3 ? HWY_AVX2 : HWY_TARGET;
 
 const Kernels& GetKernels() {
-  static constexpr Kernels kKernels = {
+  static const Kernels kKernels = {
       .target = std::string_view(HWY_STR(HWY_NAMESPACE)).substr(2),  // "N_AVX2"
+      .float_tile = FloatTileOfTarget(),
       .decode_row = DecodeRowKernel,
       .dot_rows = DotRowsKernel,
-      .panel_matmul = PanelMatMulKernel,
+      .pack_tokens = PackTokensKernel,
+      .float_matmul = FloatMatMulKernel,
       .quantize_row = QuantizeRowKernel,
       .packed_matmul = PackedMatMulOn<kPackedTarget>,
       .bf16_matmul = nullptr,

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "inference/ops/activations.h"
+#include "inference/ops/float_tile.h"
 #include "inference/ops/kv_row.h"
 #include "verify/checkpoint/dtype.h"
 
@@ -79,25 +80,43 @@ struct Bf16Args {
   size_t y_stride = 0;
 };
 
+// Weights of any type times the activations of several tokens, as floats.
+struct FloatArgs {
+  verify::DType dtype = verify::DType::kF32;
+  const std::byte* rows = nullptr;  // from the first row to multiply on
+  size_t row_bytes = 0;
+  size_t num_rows = 0;
+  size_t n = 0;
+  const float* x = nullptr;  // as pack_tokens has laid them out
+  size_t num_tokens = 0;
+  float* y = nullptr;  // y[t * y_stride + r]
+  size_t y_stride = 0;
+  float* scratch = nullptr;  // float_tile's ScratchFloats, on a cache line
+};
+
 // Weights may have any alignment. Where a `dtype` is asked for it is f32, f16
-// or bf16, and for decode_row any that can be decoded. A dot product adds up in
-// an order that depends on n and the target alone: dot_rows and panel_matmul
-// give the same bits, and so do packed_matmul and bf16_matmul for any number of
-// tokens.
+// or bf16, and for decode_row and float_matmul any that can be decoded. A dot
+// product adds up in an order that depends on n and the target alone: dot_rows
+// and float_matmul give the same bits, and so do packed_matmul and bf16_matmul
+// for any number of tokens.
 struct Kernels {
   std::string_view target;  // "AVX3"
+  FloatTile float_tile;
 
   // out[i] = element i of a row.
   void (*decode_row)(verify::DType dtype, const std::byte* row, size_t n,
                      float* out) = nullptr;
-  // out[r] = row r . x, for num_rows rows of n elements, row_bytes apart.
+  // y[t * y_stride + r] = row r . x[t], for num_rows rows of n elements,
+  // row_bytes apart, and x [num_tokens, n]: rows as they lie, for few tokens.
   void (*dot_rows)(verify::DType dtype, const std::byte* rows, size_t row_bytes,
-                   size_t num_rows, const float* x, size_t n,
-                   float* out) = nullptr;
-  // y[t * y_stride + r] = panel row r . (x + t * n), panel [num_rows, n].
-  void (*panel_matmul)(const float* panel, size_t num_rows, const float* x,
-                       size_t num_tokens, size_t n, float* y,
-                       size_t y_stride) = nullptr;
+                   size_t num_rows, const float* x, size_t num_tokens, size_t n,
+                   float* y, size_t y_stride) = nullptr;
+  // Tokens [begin, end) of x [num_tokens, n] as float_matmul reads them. `out`
+  // has float_tile.TokenFloats(num_tokens, n), on a cache line; `begin` is a
+  // whole number of tiles, and so is `end`, or it is num_tokens.
+  void (*pack_tokens)(const float* x, size_t num_tokens, size_t n, size_t begin,
+                      size_t end, float* out) = nullptr;
+  void (*float_matmul)(const FloatArgs& args) = nullptr;
   // n / 32 blocks; elements beyond the last whole block are left out.
   void (*quantize_row)(const float* x, size_t n,
                        ActivationBlock* out) = nullptr;

@@ -15,10 +15,18 @@ namespace {
 constexpr size_t kMinDecodeRangeBytes = 64 << 10;
 constexpr size_t kMaxDecodeRangeBytes = 1 << 20;
 constexpr size_t kDecodeRangesPerThread = 16;
-// Floats of a decoded panel: together with a few rows of activations it stays
-// in a second-level cache.
-constexpr size_t kPanelFloats = 64 << 10;
 constexpr size_t kTileRows = 4;
+
+// Tokens that rows are multiplied with as they lie. For more it pays to lay
+// both out anew.
+constexpr size_t kDirectTokens = 8;
+// Rows that are laid out together: the activations are read once for them, and
+// come from far where rows are long. Whole tiles of every target.
+constexpr size_t kFloatRows = 48;
+constexpr size_t kFloatRowsOfLong = 96;
+constexpr size_t kLongRow = 8192;
+constexpr size_t kFloatRowsStep = 12;
+constexpr size_t kFloatRangesPerThread = 4;
 
 // Rows of a transposed matrix that are gathered together: as many as share the
 // lines of memory.
@@ -31,7 +39,7 @@ size_t GatheredRowBytes(const TensorView& w) {
 // Rows of packed weights for several tokens that a thread takes at a time.
 constexpr size_t kSlabRows = 2 * kPackedRows;
 
-// Tokens that a thread rounds at a time.
+// Tokens that a thread rounds at a time, unless a tile has more.
 constexpr size_t kRoundGrain = 4;
 
 }  // namespace
@@ -40,21 +48,21 @@ MatMul::MatMul(const Kernels& kernels, verify::ThreadPool& pool, bool exact)
     : kernels_(kernels),
       pool_(pool),
       exact_(exact),
-      panels_(pool.num_threads()),
+      float_scratch_(pool.num_threads()),
       gathered_(pool.num_threads()),
       scratch_(pool.num_threads()) {}
 
 MatMul::Way MatMul::WayOf(const MatMulJob& job) const {
-  if (exact_ || job.exact) return Way::kFloat;
   const verify::DType dtype = job.weight->dtype;
-  if (IsPackedWeight(dtype)) return Way::kPacked;
-  return dtype == verify::DType::kBF16 && kernels_.bf16_matmul != nullptr
-             ? Way::kBf16
-             : Way::kFloat;
-}
-
-bool MatMul::NeedsPanel(const MatMulJob& job) {
-  return job.num_tokens > 1 || IsPackedWeight(job.weight->dtype);
+  const bool is_packed = IsPackedWeight(dtype);
+  if (!exact_ && !job.exact) {
+    if (is_packed) return Way::kPacked;
+    if (dtype == verify::DType::kBF16 && kernels_.bf16_matmul != nullptr) {
+      return Way::kBf16;
+    }
+  }
+  return is_packed || job.num_tokens > kDirectTokens ? Way::kFloat
+                                                     : Way::kDirect;
 }
 
 size_t MatMul::DecodeRangeBytes(std::span<const MatMulJob> jobs) const {
@@ -67,19 +75,22 @@ size_t MatMul::DecodeRangeBytes(std::span<const MatMulJob> jobs) const {
 }
 
 size_t MatMul::RowsPerRange(const MatMulJob& job, Way way,
-                            size_t decode_range_bytes) {
+                            size_t decode_range_bytes) const {
   const TensorView& w = *job.weight;
   if (!w.has_rows()) return kGatherRows;
+  if (way == Way::kFloat) {
+    const size_t most = w.cols > kLongRow ? kFloatRowsOfLong : kFloatRows;
+    const size_t share = w.rows / (pool_.num_threads() * kFloatRangesPerThread);
+    return std::clamp(share / kFloatRowsStep * kFloatRowsStep, kFloatRowsStep,
+                      most);
+  }
   if (way == Way::kPacked && job.num_tokens > 1) return kSlabRows;
   // Of q8_0 there is so little to compute that the processor keeps enough reads
   // under way by itself; long ranges measured 7 % slower there.
   if (w.dtype == verify::DType::kQ8_0) {
     decode_range_bytes = kMinDecodeRangeBytes;
   }
-  const size_t rows =
-      way == Way::kFloat && NeedsPanel(job)
-          ? kPanelFloats / std::max<size_t>(1, w.cols)
-          : decode_range_bytes / std::max<size_t>(1, w.row_bytes);
+  const size_t rows = decode_range_bytes / std::max<size_t>(1, w.row_bytes);
   const size_t tile = way == Way::kPacked ? kPackedRows : kTileRows;
   return std::clamp<size_t>(rows / tile * tile, tile, 1024);
 }
@@ -88,23 +99,35 @@ size_t MatMul::FindActivations(const MatMulJob& job, Way way) {
   const size_t n = job.weight->cols;
   for (size_t i = activations_.size(); i-- > 0;) {
     const Activations& known = activations_[i];
+    // Where floats lie depends on how many tokens there are.
     if (known.x == job.x && known.way == way && known.n == n &&
-        known.num_tokens >= job.num_tokens) {
+        (way == Way::kFloat ? known.num_tokens == job.num_tokens
+                            : known.num_tokens >= job.num_tokens)) {
       return i;
     }
   }
-  size_t& used = way == Way::kPacked ? num_blocks_ : num_halves_;
+  size_t& used = way == Way::kPacked  ? num_blocks_
+                 : way == Way::kFloat ? num_floats_
+                                      : num_halves_;
   activations_.push_back({job.x, job.num_tokens, n, way, used});
-  used += job.num_tokens * (way == Way::kPacked ? n / kActivationElements : n);
+  used += way == Way::kPacked ? job.num_tokens * (n / kActivationElements)
+          : way == Way::kFloat
+              ? kernels_.float_tile.TokenFloats(job.num_tokens, n)
+              : job.num_tokens * n;
   return activations_.size() - 1;
 }
 
-bool MatMul::RoundActivations() {
-  if (!blocks_.Reserve(num_blocks_) || !halves_.Reserve(num_halves_)) {
+bool MatMul::PrepareActivations() {
+  if (!blocks_.Reserve(num_blocks_) || !halves_.Reserve(num_halves_) ||
+      !floats_.Reserve(num_floats_)) {
     return false;
   }
   for (const Activations& a : activations_) {
-    const auto round = [&](size_t begin, size_t end) {
+    const auto some = [&](size_t begin, size_t end) {
+      if (a.way == Way::kFloat) {
+        return kernels_.pack_tokens(a.x, a.num_tokens, a.n, begin, end,
+                                    floats_.data() + a.offset);
+      }
       for (size_t t = begin; t < end; ++t) {
         if (a.way == Way::kPacked) {
           kernels_.quantize_row(
@@ -116,7 +139,9 @@ bool MatMul::RoundActivations() {
         }
       }
     };
-    pool_.ParallelFor(a.num_tokens, kRoundGrain, std::ref(round));
+    const size_t grain =
+        a.way == Way::kFloat ? kernels_.float_tile.tokens : kRoundGrain;
+    pool_.ParallelFor(a.num_tokens, grain, std::ref(some));
   }
   return true;
 }
@@ -126,7 +151,8 @@ bool MatMul::Run(std::span<const MatMulJob> jobs) {
   activations_.clear();
   num_blocks_ = 0;
   num_halves_ = 0;
-  size_t panel_floats = 0;
+  num_floats_ = 0;
+  size_t float_scratch = 0;
   size_t gathered_bytes = 0;
   size_t scratch_bytes = 0;
   const size_t decode_range_bytes = DecodeRangeBytes(jobs);
@@ -136,8 +162,10 @@ bool MatMul::Run(std::span<const MatMulJob> jobs) {
     const Way way = WayOf(job);
     const size_t step = RowsPerRange(job, way, decode_range_bytes);
     const size_t most_rows = std::min(step, w.rows);
-    if (way == Way::kFloat && NeedsPanel(job)) {
-      panel_floats = std::max(panel_floats, most_rows * w.cols);
+    if (way == Way::kFloat) {
+      float_scratch = std::max(
+          float_scratch,
+          kernels_.float_tile.ScratchFloats(most_rows, job.num_tokens, w.cols));
     }
     if (way == Way::kPacked) {
       scratch_bytes =
@@ -147,20 +175,20 @@ bool MatMul::Run(std::span<const MatMulJob> jobs) {
       gathered_bytes =
           std::max(gathered_bytes, most_rows * GatheredRowBytes(w));
     }
-    const size_t x_index = way == Way::kFloat ? 0 : FindActivations(job, way);
+    const size_t x_index = way == Way::kDirect ? 0 : FindActivations(job, way);
     for (size_t begin = 0; begin < w.rows; begin += step) {
       ranges_.push_back(
           {&job, way, x_index, begin, std::min(w.rows, begin + step)});
     }
   }
-  for (size_t i = 0; i < panels_.size(); ++i) {
-    if (!panels_[i].Reserve(panel_floats) ||
+  for (size_t i = 0; i < scratch_.size(); ++i) {
+    if (!float_scratch_[i].Reserve(float_scratch) ||
         !gathered_[i].Reserve(gathered_bytes) ||
         !scratch_[i].Reserve(scratch_bytes)) {
       return false;
     }
   }
-  if (!RoundActivations()) return false;
+  if (!PrepareActivations()) return false;
   const auto body = [this](size_t begin, size_t end, size_t worker) {
     for (size_t i = begin; i < end && !cancelled(); ++i) {
       RunRange(ranges_[i], worker);
@@ -197,37 +225,36 @@ void MatMul::RunRange(const Range& range, size_t worker) {
     rows = gathered_[worker].data();
     row_bytes = GatheredRowBytes(w);
   }
+  float* const y = job.y + range.begin;
+  if (range.way == Way::kDirect) {
+    return kernels_.dot_rows(w.dtype, rows, row_bytes, num_rows, job.x,
+                             job.num_tokens, w.cols, y, job.y_stride);
+  }
+  const size_t offset = activations_[range.x_index].offset;
   if (range.way == Way::kFloat) {
-    return RunFloats(job, rows, row_bytes, range.begin, num_rows, worker);
+    FloatArgs args;
+    args.dtype = w.dtype;
+    args.rows = rows;
+    args.row_bytes = row_bytes;
+    args.num_rows = num_rows;
+    args.n = w.cols;
+    args.x = floats_.data() + offset;
+    args.num_tokens = job.num_tokens;
+    args.y = y;
+    args.y_stride = job.y_stride;
+    args.scratch = float_scratch_[worker].data();
+    return kernels_.float_matmul(args);
   }
   Bf16Args args;
   args.rows = rows;
   args.row_bytes = row_bytes;
   args.num_rows = num_rows;
   args.n = w.cols;
-  args.x = halves_.data() + activations_[range.x_index].offset;
+  args.x = halves_.data() + offset;
   args.num_tokens = job.num_tokens;
-  args.y = job.y + range.begin;
+  args.y = y;
   args.y_stride = job.y_stride;
   kernels_.bf16_matmul(args);
-}
-
-void MatMul::RunFloats(const MatMulJob& job, const std::byte* rows,
-                       size_t row_bytes, size_t begin, size_t num_rows,
-                       size_t worker) {
-  const TensorView& w = *job.weight;
-  float* y = job.y + begin;
-  if (!NeedsPanel(job)) {
-    kernels_.dot_rows(w.dtype, rows, row_bytes, num_rows, job.x, w.cols, y);
-    return;
-  }
-  float* panel = panels_[worker].data();
-  for (size_t r = 0; r < num_rows; ++r) {
-    kernels_.decode_row(w.dtype, rows + r * row_bytes, w.cols,
-                        panel + r * w.cols);
-  }
-  kernels_.panel_matmul(panel, num_rows, job.x, job.num_tokens, w.cols, y,
-                        job.y_stride);
 }
 
 }  // namespace inference

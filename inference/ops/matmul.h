@@ -30,18 +30,18 @@ struct MatMulJob {
 };
 
 // Runs products on a pool. A result has the same bits for any number of
-// threads and for any number of tokens that are multiplied together. One
-// token reads the weights as they are; several share rows that are decoded
-// once. Rows that do not lie side by side are gathered first. Keeps small
-// panels per thread and the rounded activations of one run. One thread at a
-// time; kernels and pool must outlive it.
+// threads and for any number of tokens that are multiplied together. Few
+// tokens read the weights as they are; more share rows that are decoded or laid
+// out once. Rows that do not lie side by side are gathered first. Keeps scratch
+// per thread and the activations of one run, rounded or laid out. One thread at
+// a time; kernels and pool must outlive it.
 class MatMul {
  public:
   // `exact`: as if all jobs were.
   MatMul(const Kernels& kernels, verify::ThreadPool& pool, bool exact = false);
 
   // All jobs in one parallel loop: fewer meetings of the threads. False if
-  // there is no memory for the panels.
+  // there is no memory for the scratch.
   [[nodiscard]] bool Run(std::span<const MatMulJob> jobs);
 
   // While `cancel` (null: none) is set, Run returns soon with results that are
@@ -51,11 +51,11 @@ class MatMul {
 
  private:
   // How a job is multiplied.
-  enum class Way { kFloat, kPacked, kBf16 };
+  enum class Way { kDirect, kFloat, kPacked, kBf16 };
   struct Range {
     const MatMulJob* job;
     Way way;
-    size_t x_index;  // into activations_ of its way; unused by kFloat
+    size_t x_index;  // into activations_ of its way; unused by kDirect
     size_t begin;
     size_t end;
   };
@@ -65,34 +65,32 @@ class MatMul {
     size_t num_tokens;
     size_t n;
     Way way;
-    size_t offset;  // of the first block or half
+    size_t offset;  // of the first block, half or float
   };
 
   Way WayOf(const MatMulJob& job) const;
-  // Whether rows are decoded to floats before they are multiplied.
-  static bool NeedsPanel(const MatMulJob& job);
   // Of the jobs with one token: what a thread takes at a time.
   size_t DecodeRangeBytes(std::span<const MatMulJob> jobs) const;
-  static size_t RowsPerRange(const MatMulJob& job, Way way,
-                             size_t decode_range_bytes);
+  size_t RowsPerRange(const MatMulJob& job, Way way,
+                      size_t decode_range_bytes) const;
   size_t FindActivations(const MatMulJob& job, Way way);
-  bool RoundActivations();
+  bool PrepareActivations();
   void RunRange(const Range& range, size_t worker);
-  void RunFloats(const MatMulJob& job, const std::byte* rows, size_t row_bytes,
-                 size_t begin, size_t num_rows, size_t worker);
 
   const Kernels& kernels_;
   verify::ThreadPool& pool_;
   const bool exact_;
   const verify::CancelToken* cancel_ = nullptr;
-  std::vector<AlignedBuffer<float>> panels_;        // one per thread
-  std::vector<AlignedBuffer<std::byte>> gathered_;  // the same
-  std::vector<AlignedBuffer<std::byte>> scratch_;   // the same
-  std::vector<Activations> activations_;            // reused
+  std::vector<AlignedBuffer<float>> float_scratch_;  // one per thread
+  std::vector<AlignedBuffer<std::byte>> gathered_;   // the same
+  std::vector<AlignedBuffer<std::byte>> scratch_;    // the same
+  std::vector<Activations> activations_;             // reused
   AlignedBuffer<ActivationBlock> blocks_;
   AlignedBuffer<uint16_t> halves_;
+  AlignedBuffer<float> floats_;
   size_t num_blocks_ = 0;
   size_t num_halves_ = 0;
+  size_t num_floats_ = 0;
   std::vector<Range> ranges_;  // reused
 };
 

@@ -14,11 +14,14 @@
 
 #include "inference/ops/reference.h"
 #include "inference/quant/quantize.h"
+#include "tests/inference/ops/random_matrix.h"
 #include "tests/support/test_random.h"
 
 namespace inference {
 namespace {
 
+using tests::Matrix;
+using tests::RandomMatrix;
 using tests::TestRandom;
 using verify::DType;
 
@@ -28,44 +31,6 @@ constexpr size_t kLengths[] = {1,   2,   3,   4,   5,   7,   8,   9,   15,
                                100, 127, 128, 172, 256, 288, 515, 1024};
 // One rounding of a float.
 constexpr double kUnit = 0x1p-24;
-
-// A matrix of random weights whose bytes begin `misalignment` bytes past an
-// aligned address.
-struct Matrix {
-  std::vector<std::byte> storage;
-  TensorView view;
-};
-
-Matrix RandomMatrix(DType dtype, size_t rows, size_t cols, size_t misalignment,
-                    TestRandom& random) {
-  Matrix m;
-  m.view.dtype = dtype;
-  m.view.rows = rows;
-  m.view.cols = cols;
-  m.view.row_bytes = *verify::DTypeBytes(dtype, cols);
-  m.storage.resize(misalignment + rows * m.view.row_bytes);
-  for (size_t r = 0; r < rows; ++r) {
-    const auto row = std::span(m.storage).subspan(
-        misalignment + r * m.view.row_bytes, m.view.row_bytes);
-    EXPECT_TRUE(EncodeRow(dtype, random.Floats(cols), row));
-  }
-  m.view.data = m.storage.data() + misalignment;
-  return m;
-}
-
-bool Fits(DType dtype, size_t n) {
-  return verify::DTypeBytes(dtype, n).has_value();
-}
-
-// The bound of a float dot product: every product and sum rounds once.
-double DotBound(std::span<const float> a, std::span<const float> b) {
-  double magnitude = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    magnitude +=
-        std::fabs(static_cast<double>(a[i]) * static_cast<double>(b[i]));
-  }
-  return static_cast<double>(a.size() + 1) * kUnit * magnitude;
-}
 
 TEST(KernelsTest, RunsAtLeastOneTargetBestFirst) {
   const auto all = RunnableKernels();
@@ -81,7 +46,6 @@ TEST(KernelsTest, DecodesRowsToTheBitsOfThePlainLoop) {
   for (const Kernels* kernels : RunnableKernels()) {
     for (const DType dtype : kDTypes) {
       for (const size_t n : kLengths) {
-        if (!Fits(dtype, n)) continue;
         for (size_t misalignment = 0; misalignment < 4; ++misalignment) {
           const Matrix m = RandomMatrix(dtype, 1, n, misalignment, random);
           // One float more, to see a store past the end.
@@ -112,66 +76,6 @@ TEST(KernelsTest, DecodesEveryHalf) {
         ASSERT_TRUE(std::isnan(out[i])) << kernels->target << " " << i;
       } else {
         ASSERT_EQ(out[i], expected) << kernels->target << " " << i;
-      }
-    }
-  }
-}
-
-TEST(KernelsTest, DotRowsMatchesTheReference) {
-  TestRandom random(2);
-  for (const Kernels* kernels : RunnableKernels()) {
-    for (const DType dtype : kDTypes) {
-      for (const size_t n : kLengths) {
-        if (!Fits(dtype, n)) continue;
-        for (const size_t rows : {1u, 3u, 4u, 9u}) {
-          const Matrix m = RandomMatrix(dtype, rows, n, n % 4, random);
-          const std::vector<float> x = random.Floats(n);
-          std::vector<float> out(rows + 1, -7.0f);
-          kernels->dot_rows(dtype, m.view.data, m.view.row_bytes, rows,
-                            x.data(), n, out.data());
-          ASSERT_EQ(out[rows], -7.0f);
-          for (size_t r = 0; r < rows; ++r) {
-            const auto row = reference::DecodeRow(m.view, r);
-            ASSERT_NEAR(static_cast<double>(out[r]), reference::Dot(row, x),
-                        DotBound(row, x))
-                << kernels->target << " " << DTypeName(dtype) << " " << n;
-          }
-        }
-      }
-    }
-  }
-}
-
-TEST(KernelsTest, PanelGivesTheBitsOfDotRows) {
-  TestRandom random(3);
-  for (const Kernels* kernels : RunnableKernels()) {
-    for (const DType dtype : kDTypes) {
-      for (const size_t n : {1u, 17u, 32u, 100u, 172u, 256u}) {
-        if (!Fits(dtype, n)) continue;
-        for (const size_t rows : {1u, 4u, 7u, 8u}) {
-          for (size_t tokens = 1; tokens <= 9; ++tokens) {
-            const Matrix m = RandomMatrix(dtype, rows, n, 1, random);
-            const std::vector<float> x = random.Floats(n * tokens);
-            std::vector<float> panel(rows * n);
-            for (size_t r = 0; r < rows; ++r) {
-              kernels->decode_row(dtype, m.view.Row(r).data(), n,
-                                  panel.data() + r * n);
-            }
-            const size_t stride = rows + 3;
-            std::vector<float> y(stride * tokens, -7.0f);
-            kernels->panel_matmul(panel.data(), rows, x.data(), tokens, n,
-                                  y.data(), stride);
-            std::vector<float> expected(stride * tokens, -7.0f);
-            for (size_t t = 0; t < tokens; ++t) {
-              kernels->dot_rows(dtype, m.view.data, m.view.row_bytes, rows,
-                                x.data() + t * n, n,
-                                expected.data() + t * stride);
-            }
-            ASSERT_EQ(y, expected)
-                << kernels->target << " " << DTypeName(dtype) << " n " << n
-                << " rows " << rows << " tokens " << tokens;
-          }
-        }
       }
     }
   }
@@ -241,7 +145,7 @@ TEST(KernelsTest, NanSurvivesEveryKernel) {
       EXPECT_FALSE(std::isnan(gate[0])) << kernels->target;
       kernels->dot_rows(DType::kF32,
                         reinterpret_cast<const std::byte*>(x.data()), n * 4, 1,
-                        ones.data(), n, out.data());
+                        ones.data(), 1, n, out.data(), 1);
       EXPECT_TRUE(std::isnan(out[0])) << kernels->target;
     }
   }

@@ -8,35 +8,15 @@
 #include <vector>
 
 #include "inference/ops/reference.h"
-#include "inference/quant/quantize.h"
+#include "tests/inference/ops/random_matrix.h"
 #include "tests/support/test_random.h"
 
 namespace inference {
 namespace {
 
+using tests::Matrix;
+using tests::RandomMatrix;
 using verify::DType;
-
-struct Matrix {
-  std::vector<std::byte> bytes;
-  TensorView view;
-};
-
-Matrix RandomMatrix(DType dtype, size_t rows, size_t cols,
-                    tests::TestRandom& random) {
-  Matrix m;
-  m.view = {.dtype = dtype,
-            .rows = rows,
-            .cols = cols,
-            .row_bytes = *verify::DTypeBytes(dtype, cols)};
-  m.bytes.resize(rows * m.view.row_bytes);
-  m.view.data = m.bytes.data();
-  for (size_t r = 0; r < rows; ++r) {
-    EXPECT_TRUE(EncodeRow(
-        dtype, random.Floats(cols),
-        std::span(m.bytes).subspan(r * m.view.row_bytes, m.view.row_bytes)));
-  }
-  return m;
-}
 
 // What rounding an activation within (-1, 1) may be off by.
 double RoundingOf(DType dtype) {
@@ -50,8 +30,8 @@ TEST(MatMulTest, MatchesTheReference) {
   for (const DType dtype :
        {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
     // More rows than one range, of a length that fills no whole panel.
-    const Matrix m = RandomMatrix(dtype, 1031, 96, random);
-    for (const size_t tokens : {1u, 2u, 7u}) {
+    const Matrix m = RandomMatrix(dtype, 1031, 96, 0, random);
+    for (const size_t tokens : {1u, 2u, 7u, 19u}) {
       const std::vector<float> x = random.Floats(tokens * 96);
       std::vector<float> y(tokens * 1031);
       MatMul matmul(BestKernels(), pool);
@@ -70,7 +50,7 @@ TEST(MatMulTest, MatchesTheReference) {
 TEST(MatMulTest, ExactJobsKeepTheirActivations) {
   tests::TestRandom random(6);
   verify::ThreadPool pool(2);
-  const Matrix m = RandomMatrix(DType::kBF16, 9, 96, random);
+  const Matrix m = RandomMatrix(DType::kBF16, 9, 96, 0, random);
   const std::vector<float> x = random.Floats(3 * 96);
   std::vector<float> y(3 * 9);
   MatMul matmul(BestKernels(), pool);
@@ -86,8 +66,8 @@ TEST(MatMulTest, ExactJobsKeepTheirActivations) {
 TEST(MatMulTest, SameBitsForAnyThreadsAndBatch) {
   tests::TestRandom random(2);
   for (const DType dtype : {DType::kBF16, DType::kQ8_0}) {
-    const Matrix a = RandomMatrix(dtype, 517, 160, random);
-    const Matrix b = RandomMatrix(dtype, 3, 160, random);
+    const Matrix a = RandomMatrix(dtype, 517, 160, 0, random);
+    const Matrix b = RandomMatrix(dtype, 3, 160, 0, random);
     constexpr size_t kTokens = 11;
     const std::vector<float> x = random.Floats(kTokens * 160);
     std::vector<float> first;
@@ -118,20 +98,20 @@ TEST(MatMulTest, SameBitsForAnyThreadsAndBatch) {
 TEST(MatMulTest, SameBitsWhenTransposed) {
   tests::TestRandom random(5);
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
-    const Matrix m = RandomMatrix(dtype, 131, 96, random);
+    const Matrix m = RandomMatrix(dtype, 131, 96, 0, random);
     const size_t element = verify::BlockBytes(dtype);
-    std::vector<std::byte> across(m.bytes.size());
+    std::vector<std::byte> across(m.storage.size());
     for (size_t r = 0; r < 131; ++r) {
       for (size_t c = 0; c < 96; ++c) {
         std::memcpy(across.data() + (c * 131 + r) * element,
-                    m.bytes.data() + (r * 96 + c) * element, element);
+                    m.storage.data() + (r * 96 + c) * element, element);
       }
     }
     TensorView view = m.view;
     view.data = across.data();
     view.row_bytes = element;
     view.col_bytes = 131 * element;
-    for (const size_t tokens : {1u, 7u}) {
+    for (const size_t tokens : {1u, 7u, 19u}) {
       const std::vector<float> x = random.Floats(tokens * 96);
       for (const size_t threads : {1u, 3u}) {
         verify::ThreadPool pool(threads);
@@ -152,7 +132,7 @@ TEST(MatMulTest, NoTokensAreNoWork) {
   verify::ThreadPool pool(2);
   MatMul matmul(BestKernels(), pool);
   tests::TestRandom random(3);
-  const Matrix m = RandomMatrix(DType::kF32, 4, 4, random);
+  const Matrix m = RandomMatrix(DType::kF32, 4, 4, 0, random);
   const MatMulJob job = {&m.view, nullptr, 0, nullptr, 4};
   EXPECT_TRUE(matmul.Run({&job, 1}));
   EXPECT_TRUE(matmul.Run({}));
@@ -162,7 +142,7 @@ TEST(MatMulTest, ReturnsAtOnceWhenCancelled) {
   verify::ThreadPool pool(2);
   MatMul matmul(BestKernels(), pool);
   tests::TestRandom random(4);
-  const Matrix m = RandomMatrix(DType::kF32, 4, 4, random);
+  const Matrix m = RandomMatrix(DType::kF32, 4, 4, 0, random);
   const std::vector<float> x(4, 1.0f);
   std::vector<float> y(4, -7.0f);
   const MatMulJob job = {&m.view, x.data(), 1, y.data(), 4};
