@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "inference/convert/tensor_stream.h"
+#include "verify/base/check.h"
 #include "verify/base/thread_pool.h"
 #include "verify/container/xxh64.h"
 
@@ -31,6 +32,10 @@ constexpr uint64_t kMaxSlotBytes = 384u << 20;
 // How far ahead of its use a source is asked for, in units. A unit of 2 MiB
 // comes from 2 to 8 MiB.
 constexpr size_t kReadAhead = 24;
+
+// Rows are read so many bytes at a time: they are still in a near cache when
+// they are converted.
+constexpr uint64_t kReadBytes = 256 << 10;
 
 class Pipeline {
  public:
@@ -130,7 +135,14 @@ class Pipeline {
                        std::unique_lock<std::mutex>& turn) {
     AskAhead(k);
     const Unit& unit = plan_.units[todo_[k]];
-    slot.bytes.assign(static_cast<size_t>(unit.bytes), std::byte{});
+    slot.bytes.resize(static_cast<size_t>(unit.bytes));
+    const std::span<std::byte> out = slot.bytes;
+    size_t filled = 0;
+    // Padding, up to where rows begin.
+    const auto pad = [&](size_t end) {
+      std::fill(out.begin() + static_cast<ptrdiff_t>(filled),
+                out.begin() + static_cast<ptrdiff_t>(end), std::byte{});
+    };
     for (const UnitRows& rows : unit.rows) {
       const PlannedTensor& tensor = plan_.tensors[rows.tensor];
       const StoredMatrix& source = tensor.sources[rows.source];
@@ -138,15 +150,28 @@ class Pipeline {
       if (!tensor.importance.empty()) {
         form.importance = tensor.importance[rows.source];
       }
-      RETURN_IF_ERROR(held.Load(reader_, source, form, rows.first, rows.count));
-      if (turn.owns_lock() && &rows == &unit.rows.back()) turn.unlock();
-      const uint64_t row_bytes = *verify::DTypeBytes(form.dtype, source.cols);
-      RETURN_IF_ERROR(ConvertRows(
-          held, source, form, rows.first, rows.count,
-          std::span(slot.bytes)
-              .subspan(static_cast<size_t>(rows.at),
-                       static_cast<size_t>(rows.count * row_bytes))));
+      CHECK(rows.at >= filled);
+      pad(static_cast<size_t>(rows.at));
+      const auto row_bytes =
+          static_cast<size_t>(*verify::DTypeBytes(form.dtype, source.cols));
+      filled = static_cast<size_t>(rows.at);
+      const uint64_t end = rows.first + rows.count;
+      // Whoever reads forward reads all first, for the next to have its turn.
+      const uint64_t step = reader_.is_forward_only()
+                                ? end
+                                : RowsWithin(source, form, kReadBytes);
+      for (uint64_t first = rows.first; first < end;) {
+        const uint64_t count = std::min(end, (first / step + 1) * step) - first;
+        RETURN_IF_ERROR(held.Load(reader_, source, form, first, count));
+        if (turn.owns_lock() && &rows == &unit.rows.back()) turn.unlock();
+        const size_t bytes = static_cast<size_t>(count) * row_bytes;
+        RETURN_IF_ERROR(ConvertRows(held, source, form, first, count,
+                                    out.subspan(filled, bytes)));
+        filled += bytes;
+        first += count;
+      }
     }
+    pad(out.size());
     slot.sum = verify::Xxh64(slot.bytes);
     return {};
   }

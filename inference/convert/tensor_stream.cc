@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "inference/ops/kernels.h"
 #include "inference/quant/float_formats.h"
 #include "inference/quant/quantize.h"
 #include "verify/base/text.h"
@@ -185,7 +186,14 @@ Result<void> ConvertFrom(const RowPlace& place, const StoredMatrix& source,
   std::vector<float> values(static_cast<size_t>(source.cols));
   for (uint64_t i = 0; i < count; ++i) {
     const ByteSpan bytes = reader.Row(first + i);
-    DecodeRow(from, bytes, values);
+    if (from == DType::kBF16) {
+      // What releases are made of, for what this CPU has; any other type leaves
+      // the source at a fraction of that rate.
+      BestKernels().decode_row(from, bytes.data(), values.size(),
+                               values.data());
+    } else {
+      DecodeRow(from, bytes, values);
+    }
     ScaleRow(place.whole, reader.SourceRow(first + i), values);
     if (WriteRow(from, bytes, form, values,
                  out.subspan(static_cast<size_t>(i) * row_bytes, row_bytes))) {
@@ -305,6 +313,15 @@ Result<void> HeldRows::LoadSlices(const SourceReader& reader,
   }
   if (!matrix_.slices.empty()) matrix_.bytes = {};
   return {};
+}
+
+uint64_t RowsWithin(const StoredMatrix& source, const RowForm& form,
+                    uint64_t bytes) {
+  if (source.col_stride != 1) return std::max<uint64_t>(1, source.rows);
+  const uint64_t group = RowOrder(source, form).group();
+  const auto row_bytes = verify::DTypeBytes(source.tensor->dtype, source.cols);
+  const uint64_t rows = bytes / std::max<uint64_t>(1, row_bytes.value_or(1));
+  return std::max(group, rows / group * group);
 }
 
 uint64_t RowsTogether(const StoredMatrix& source) {

@@ -87,6 +87,12 @@ verify::Result<void> ConvertRows(const HeldRows& held,
                                  const RowForm& form, uint64_t first,
                                  uint64_t count, std::span<std::byte> out);
 
+// Rows of the result that are made of no more than about `bytes` of the source,
+// at least those that change places with each other: stretches that begin at
+// multiples of it are read once. All rows where they do not lie side by side.
+uint64_t RowsWithin(const StoredMatrix& source, const RowForm& form,
+                    uint64_t bytes);
+
 // How many rows are best converted at once at the least: those that share
 // their lines of memory.
 uint64_t RowsTogether(const StoredMatrix& source);

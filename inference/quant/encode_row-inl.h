@@ -42,15 +42,19 @@ HWY_INLINE uint32_t MaxMagnitude(std::span<const float> values) {
     const auto v = hn::LoadU(LaneTag(), values.data() + i);
     return hn::And(hn::BitCast(d, v), mask);
   };
-  auto max = hn::Zero(d);
-  auto max2 = max;
+  auto max0 = hn::Zero(d);
+  auto max1 = max0;
+  auto max2 = max0;
+  auto max3 = max0;
   size_t i = 0;
-  for (; i + 2 * lanes <= values.size(); i += 2 * lanes) {
-    max = hn::Max(max, magnitudes(i));
-    max2 = hn::Max(max2, magnitudes(i + lanes));
+  for (; i + 4 * lanes <= values.size(); i += 4 * lanes) {
+    max0 = hn::Max(max0, magnitudes(i));
+    max1 = hn::Max(max1, magnitudes(i + lanes));
+    max2 = hn::Max(max2, magnitudes(i + 2 * lanes));
+    max3 = hn::Max(max3, magnitudes(i + 3 * lanes));
   }
   alignas(64) uint32_t found[kGroupLanes];
-  hn::Store(hn::Max(max, max2), d, found);
+  hn::Store(hn::Max(hn::Max(max0, max1), hn::Max(max2, max3)), d, found);
   uint32_t most = *std::max_element(found, found + lanes);
   for (; i < values.size(); ++i) {
     most = std::max(most, std::bit_cast<uint32_t>(values[i]) & 0x7fffffffu);

@@ -108,6 +108,11 @@ HWY_INLINE FloatLanes operator*(FloatLanes a, FloatLanes b) {
 HWY_INLINE FloatLanes operator/(FloatLanes a, FloatLanes b) {
   return {hn::Div(a.v, b.v)};
 }
+// sum + a * a of whole numbers so small that nothing is rounded: in one step
+// where there is one, with the same bits.
+HWY_INLINE FloatLanes AddSquare(FloatLanes a, FloatLanes sum) {
+  return {hn::MulAdd(a.v, a.v, sum.v)};
+}
 HWY_INLINE LaneMask operator<(FloatLanes a, FloatLanes b) {
   return {hn::Lt(a.v, b.v)};
 }
@@ -117,6 +122,21 @@ HWY_INLINE FloatLanes Min(FloatLanes a, FloatLanes b) {
 }
 HWY_INLINE FloatLanes Max(FloatLanes a, FloatLanes b) {
   return {hn::Max(a.v, b.v)};
+}
+// Min(a, high) for high >= 0, and Max(a, low) for low < 0, of numbers: the bits
+// in order. CPUs have more units for this than for multiplying and comparing
+// floats, which is what a search is made of.
+HWY_INLINE FloatLanes AtMost(FloatLanes a, float high) {
+  const hn::RebindToSigned<LaneTag> d;
+  return {hn::BitCast(
+      LaneTag(),
+      hn::Min(hn::BitCast(d, a.v), hn::BitCast(d, hn::Set(LaneTag(), high))))};
+}
+HWY_INLINE FloatLanes AtLeast(FloatLanes a, float low) {
+  const LaneWordTag d;
+  return {hn::BitCast(
+      LaneTag(),
+      hn::Min(hn::BitCast(d, a.v), hn::BitCast(d, hn::Set(LaneTag(), low))))};
 }
 HWY_INLINE FloatLanes Abs(FloatLanes a) { return {hn::Abs(a.v)}; }
 // Nearest integer, ties to even, of |a| < 2^22.
@@ -128,32 +148,49 @@ HWY_INLINE WordLanes Bits(FloatLanes a) {
   return {hn::BitCast(LaneWordTag(), a.v)};
 }
 
+#if HWY_TARGET != HWY_SCALAR
+// Four floats of every fourth row, as the parts of a vector.
+template <class D>
+HWY_INLINE hn::Vec<D> LoadParts(D d, const float* const* rows, size_t i) {
+  if constexpr (hn::MaxLanes(D()) <= 4) {
+    return hn::LoadU(d, rows[0] + i);
+  } else {
+    const hn::Half<D> half;
+    constexpr size_t kRows = hn::MaxLanes(hn::Half<D>());
+    return hn::Combine(d, LoadParts(half, rows + kRows, i),
+                       LoadParts(half, rows, i));
+  }
+}
+#endif
+
 // to[i][lane] = element i of block `lane`: kElements floats of each of
 // `num_blocks` blocks one after the other; the other lanes become zeros.
 template <size_t kElements>
 HWY_INLINE void Transpose(const float* HWY_RESTRICT from, size_t num_blocks,
                           float* HWY_RESTRICT to) {
   alignas(64) static constexpr float kNone[kElements] = {};
-  const auto block = [&](size_t b) {
-    return b < num_blocks ? from + b * kElements : kNone;
-  };
+  const float* rows[kGroupLanes];
+  for (size_t b = 0; b < kGroupLanes; ++b) {
+    rows[b] = b < num_blocks ? from + b * kElements : kNone;
+  }
 #if HWY_TARGET == HWY_SCALAR
   for (size_t b = 0; b < kGroupLanes; ++b) {
     for (size_t i = 0; i < kElements; ++i) {
-      to[i * kGroupLanes + b] = block(b)[i];
+      to[i * kGroupLanes + b] = rows[b][i];
     }
   }
 #else
-  const hn::FixedTag<float, 4> d;
-  const hn::FixedTag<double, 2> d64;
-  for (size_t b = 0; b < kGroupLanes; b += 4) {
-    const float* const rows[4] = {block(b), block(b + 1), block(b + 2),
-                                  block(b + 3)};
+  const LaneTag d;
+  const hn::Repartition<double, LaneTag> d64;
+  constexpr size_t kLanes = hn::MaxLanes(LaneTag());
+  for (size_t b = 0; b < kGroupLanes; b += kLanes) {
+    HWY_UNROLL(1)
     for (size_t i = 0; i < kElements; i += 4) {
-      const auto r0 = hn::LoadU(d, rows[0] + i);
-      const auto r1 = hn::LoadU(d, rows[1] + i);
-      const auto r2 = hn::LoadU(d, rows[2] + i);
-      const auto r3 = hn::LoadU(d, rows[3] + i);
+      // A part of a vector is a square of four rows.
+      const auto r0 = LoadParts(d, rows + b, i);
+      const auto r1 = LoadParts(d, rows + b + 1, i);
+      const auto r2 = LoadParts(d, rows + b + 2, i);
+      const auto r3 = LoadParts(d, rows + b + 3, i);
       // 0, 1 of rows 0 and 1; the same of rows 2 and 3; then 2, 3.
       const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1));
       const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3));

@@ -12,6 +12,7 @@
 #define LODESTONE_INFERENCE_QUANT_SCALE_SEARCH_INL_H_
 #endif
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -90,8 +91,8 @@ struct IntegerLevels {
   // Of |v| <= limit, save for rounding: without the clamps that cannot bind.
   template <class F>
   static HWY_INLINE F NearestWithin(F v, float limit) {
-    if (limit > 0.49f - kLowest) v = Max(v, F::Set(kLowest));
-    if (limit > 0.49f + kHighest) v = Min(v, F::Set(kHighest));
+    if (limit > 0.49f - kLowest) v = AtLeast(v, kLowest);
+    if (limit > 0.49f + kHighest) v = AtMost(v, kHighest);
     return Round(v);
   }
   // The level as a count from the lowest.
@@ -141,33 +142,63 @@ HWY_INLINE F Weigh(const float* w, size_t i, F v) {
   return v;
 }
 
-inline constexpr float kNoLimit = 3e38f;
+// sum + weighted * level. Levels are whole numbers below 256: without weights
+// their squares are exact in any sum over a block.
+template <bool kWeighted, class F>
+HWY_INLINE F AddLevelSquare(F weighted, F level, F sum) {
+  if constexpr (kWeighted) return sum + weighted * level;
+  return AddSquare(level, sum);
+}
 
-// Of levels q against elements x.
+// Of levels q against elements x. Constructors are written out, as those of
+// lanes are.
 template <class F>
 struct ScaleSums {
   F xq;
   F qq;
+
+  HWY_INLINE ScaleSums() {}
+  HWY_INLINE ScaleSums(F product, F square) : xq(product), qq(square) {}
 };
 
-// Levels nearest to x * inverse, which is no more than `limit`, a constant.
-// Sums are kept in two halves, of even and of odd elements: additions that wait
-// for each other are what a pass takes its time with.
-template <bool kWeighted, class Levels, size_t kElements, class F>
-HWY_INLINE ScaleSums<F> SumLevels(const float* x, const float* w, F inverse,
-                                  float limit) {
+// Levels nearest to x * inverse[k], which is no more than the limit of try k,
+// for all tries: an element is loaded once for them. Sums are kept in two
+// halves, of even and of odd elements: additions that wait for each other are
+// what a pass takes its time with. The loop is kept as one: taken apart, it has
+// more under way at once than there are registers.
+template <bool kWeighted, class Levels, size_t kElements, const auto& kLimits,
+          size_t... kTries, class F>
+HWY_INLINE void SumLevels(const float* x, const float* w, const F* inverse,
+                          ScaleSums<F>* out, std::index_sequence<kTries...>) {
   const F zero = F::Set(0.0f);
-  ScaleSums<F> sums[2] = {{zero, zero}, {zero, zero}};
+  ScaleSums<F> sums[2][sizeof...(kTries)];
+  ((sums[0][kTries] = {zero, zero}, sums[1][kTries] = {zero, zero}), ...);
+  HWY_UNROLL(1)
   for (size_t i = 0; i < kElements; i += 2) {
-    for (size_t odd = 0; odd < 2; ++odd) {
-      const F value = F::Load(x + (i + odd) * kGroupLanes);
-      const F q = Levels::NearestWithin(value * inverse, limit);
+    const auto add = [&](size_t odd, size_t k, F value, float limit) HWY_ATTR {
+      const F q = Levels::NearestWithin(value * inverse[k], limit);
       const F wq = Weigh<kWeighted>(w, i + odd, q);
-      sums[odd].xq = sums[odd].xq + wq * value;
-      sums[odd].qq = sums[odd].qq + wq * q;
-    }
+      sums[odd][k].xq = sums[odd][k].xq + wq * value;
+      sums[odd][k].qq = AddLevelSquare<kWeighted>(wq, q, sums[odd][k].qq);
+    };
+    const F even = F::Load(x + i * kGroupLanes);
+    (add(0, kTries, even, kLimits[kTries]), ...);
+    const F odd = F::Load(x + (i + 1) * kGroupLanes);
+    (add(1, kTries, odd, kLimits[kTries]), ...);
   }
-  return {sums[0].xq + sums[1].xq, sums[0].qq + sums[1].qq};
+  ((out[kTries] = {sums[0][kTries].xq + sums[1][kTries].xq,
+                   sums[0][kTries].qq + sums[1][kTries].qq}),
+   ...);
+}
+
+// Of one try without a limit.
+inline constexpr std::array kNoLimits = {3e38f};
+template <bool kWeighted, class Levels, size_t kElements, class F>
+HWY_INLINE ScaleSums<F> SumLevels(const float* x, const float* w, F inverse) {
+  ScaleSums<F> sums;
+  SumLevels<kWeighted, Levels, kElements, kNoLimits>(x, w, &inverse, &sums,
+                                                     std::index_sequence<0>());
+  return sums;
 }
 
 // What remains of the squared error falls by this where levels q are scaled.
@@ -190,12 +221,66 @@ HWY_INLINE F Extreme(const float* x, F) {
   for (size_t j = 0; j < 4; ++j) extreme[j] = F::Load(x + j * kGroupLanes);
   const auto larger = [](F a, F b)
                           HWY_ATTR { return Select(Abs(a) < Abs(b), b, a); };
+  HWY_UNROLL(1)
   for (size_t i = 4; i < kElements; i += 4) {
+    HWY_UNROLL(4)
     for (size_t j = 0; j < 4; ++j) {
       extreme[j] = larger(extreme[j], F::Load(x + (i + j) * kGroupLanes));
     }
   }
   return larger(larger(extreme[0], extreme[1]), larger(extreme[2], extreme[3]));
+}
+
+// How many starts are tried in one pass: as many as registers hold the sums of.
+inline constexpr size_t kTriesTogether = 2;
+
+// Starts from kFirst on that are tried in one pass.
+template <const auto& kStarts, size_t kFirst>
+struct SomeStarts {
+  static constexpr size_t kCount =
+      kStarts.size() - kFirst < kTriesTogether ? 1 : kTriesTogether;
+  static constexpr auto kLimits = [] {
+    std::array<float, kCount> limits;
+    for (size_t k = 0; k < kCount; ++k) {
+      const float start = kStarts[kFirst + k];
+      limits[k] = start < 0 ? -start : start;
+    }
+    return limits;
+  }();
+};
+
+template <class F>
+HWY_INLINE void KeepBetter(const ScaleSums<F>& sums, ScaleFit<F>& best) {
+  // Without levels there is nothing to divide by, and nothing to gain.
+  const F scale = sums.xq / Max(sums.qq, F::Set(1e-30f));
+  const F gain = scale * sums.xq;
+  const auto better = best.gain < gain;
+  best.scale = Select(better, scale, best.scale);
+  best.gain = Select(better, gain, best.gain);
+  best.sums.xq = Select(better, sums.xq, best.sums.xq);
+  best.sums.qq = Select(better, sums.qq, best.sums.qq);
+}
+
+// Starts from kFirst on; `unit` = 1 / extreme.
+template <bool kWeighted, class Levels, size_t kElements, const auto& kStarts,
+          size_t kFirst, class F>
+HWY_INLINE void TryStarts(const float* x, const float* w, F unit,
+                          ScaleFit<F>& best) {
+  if constexpr (kFirst < kStarts.size()) {
+    using Some = SomeStarts<kStarts, kFirst>;
+    F inverse[Some::kCount];
+    ScaleSums<F> sums[Some::kCount];
+    HWY_UNROLL(2)
+    for (size_t k = 0; k < Some::kCount; ++k) {
+      inverse[k] = F::Set(kStarts[kFirst + k]) * unit;
+    }
+    SumLevels<kWeighted, Levels, kElements, Some::kLimits>(
+        x, w, inverse, sums, std::make_index_sequence<Some::kCount>());
+    HWY_UNROLL(2)
+    for (size_t k = 0; k < Some::kCount; ++k) KeepBetter(sums[k], best);
+    TryStarts<kWeighted, Levels, kElements, kStarts, kFirst + Some::kCount>(
+        x, w, unit, best);
+  }
 }
 
 // Levels x * c / extreme for every c of kStarts, then `kRepeats` times for
@@ -206,30 +291,13 @@ template <bool kWeighted, class Levels, size_t kElements, size_t kRepeats,
 HWY_INLINE ScaleFit<F> FitScale(const float* x, const float* w) {
   const F zero = F::Set(0.0f);
   ScaleFit<F> best = {zero, zero, {zero, zero}};
-  const auto try_inverse = [&](F inverse, float limit) HWY_ATTR {
-    const auto sums =
-        SumLevels<kWeighted, Levels, kElements>(x, w, inverse, limit);
-    // Without levels there is nothing to divide by, and nothing to gain.
-    const F scale = sums.xq / Max(sums.qq, F::Set(1e-30f));
-    const F gain = scale * sums.xq;
-    const auto better = best.gain < gain;
-    best.scale = Select(better, scale, best.scale);
-    best.gain = Select(better, gain, best.gain);
-    best.sums.xq = Select(better, sums.xq, best.sums.xq);
-    best.sums.qq = Select(better, sums.qq, best.sums.qq);
-  };
   const F extreme = Extreme<kElements>(x, F());
-  const F unit = SafeInverse(extreme);
-  const auto try_start = [&](auto i) HWY_ATTR {
-    constexpr float kStart = kStarts[decltype(i)::value];
-    try_inverse(F::Set(kStart) * unit, kStart < 0 ? -kStart : kStart);
-  };
-  [&]<size_t... kIndex>(std::index_sequence<kIndex...>) HWY_ATTR {
-    (try_start(std::integral_constant<size_t, kIndex>()), ...);
-  }
-  (std::make_index_sequence<kStarts.size()>());
+  TryStarts<kWeighted, Levels, kElements, kStarts, 0>(
+      x, w, SafeInverse(extreme), best);
   for (size_t i = 0; i < kRepeats; ++i) {
-    try_inverse(SafeInverse(best.scale), kNoLimit);
+    KeepBetter(
+        SumLevels<kWeighted, Levels, kElements>(x, w, SafeInverse(best.scale)),
+        best);
   }
   return best;
 }
@@ -279,7 +347,7 @@ HWY_INLINE OffsetSums<F> SumOffsetLevels(const float* z, const float* w,
       const F n = IntegerLevels<0, kHigh>::Nearest(value * inverse + shift);
       const F wn = Weigh<kWeighted>(w, i + odd, n);
       sums[odd].n = sums[odd].n + wn;
-      sums[odd].nn = sums[odd].nn + wn * n;
+      sums[odd].nn = AddLevelSquare<kWeighted>(wn, n, sums[odd].nn);
       sums[odd].zn = sums[odd].zn + wn * value;
     }
   }

@@ -69,7 +69,7 @@ HWY_INLINE float ChooseSignedLevels(const BlockGroup& group, float common,
   for (size_t lane = 0; lane < kGroupLanes; lane += F::kLanes) {
     const F scale = F::Set(common) * F::Load(sub.sub_scale + lane);
     const auto sums = SumLevels<kWeighted, Q6Levels, kSmallSubElements>(
-        group.x + lane, group.w + lane, SafeInverse(scale), kNoLimit);
+        group.x + lane, group.w + lane, SafeInverse(scale));
     sums.xq.Store(sub.xq + lane);
     sums.qq.Store(sub.qq + lane);
     Gain(sums, scale).Store(sub.gain + lane);

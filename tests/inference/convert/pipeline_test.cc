@@ -3,12 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <limits>
 #include <numeric>
+#include <span>
 #include <thread>
 #include <vector>
 
+#include "inference/convert/tensor_stream.h"
 #include "verify/container/xxh64.h"
 
 namespace inference {
@@ -69,6 +72,53 @@ TEST_F(PipelineTest, HandsOnUnitsInOrderOnTheCallersThread) {
     const ByteSpan expected = std::as_bytes(std::span(values_));
     EXPECT_TRUE(
         std::equal(out.begin(), out.end(), expected.begin(), expected.end()));
+  }
+}
+
+// Rows longer than what is read at a time, of heads whose rows change places;
+// every buffer is used several times, and there are zeros between tensors.
+TEST_F(PipelineTest, ReadsLongRowsInPieces) {
+  constexpr uint64_t kRows = 8;
+  constexpr uint64_t kCols = 32768;
+  constexpr uint64_t kPadding = 96;
+  constexpr uint64_t kTensors = 20;
+  std::vector<float> values(kRows * kCols);
+  std::iota(values.begin(), values.end(), 1.0f);
+  StoredMatrix matrix = plan_.tensors.at(0).sources.at(0);
+  matrix.rows = kRows;
+  matrix.cols = kCols;
+  matrix.row_stride = kCols;
+  matrix.half_rotated_heads = 2;
+  matrix.bytes = std::as_bytes(std::span(values));
+  std::vector<std::byte> expected(values.size() * sizeof(float));
+  ASSERT_TRUE(ConvertRows(matrix, {.dtype = DType::kF32}, 0, kRows, expected));
+  expected.resize(expected.size() + kPadding);
+  plan_.tensors.clear();
+  for (uint64_t i = 0; i < kTensors; ++i) {
+    PlannedTensor tensor;
+    tensor.form.dtype = DType::kF32;
+    tensor.sources = {matrix};
+    tensor.offset = i * expected.size();
+    tensor.bytes = expected.size() - kPadding;
+    tensor.padded_bytes = expected.size();
+    plan_.tensors.push_back(tensor);
+  }
+  plan_.units = *CutUnits(plan_.tensors, {6 * kCols * sizeof(float)});
+  all_.resize(plan_.units.size());
+  std::iota(all_.begin(), all_.end(), size_t{0});
+  for (const size_t threads : {1u, 3u}) {
+    std::vector<std::byte> out;
+    ASSERT_TRUE(Run(threads, [&](size_t, ByteSpan bytes, uint64_t) {
+      out.insert(out.end(), bytes.begin(), bytes.end());
+      return Result<void>();
+    }));
+    ASSERT_EQ(out.size(), kTensors * expected.size());
+    for (uint64_t i = 0; i < kTensors; ++i) {
+      EXPECT_TRUE(
+          std::equal(expected.begin(), expected.end(),
+                     out.begin() + static_cast<ptrdiff_t>(i * expected.size())))
+          << i;
+    }
   }
 }
 

@@ -199,6 +199,18 @@ TEST(TensorStreamTest, SaysWhichBytesItReads) {
             256u);
 }
 
+TEST(TensorStreamTest, SaysHowManyRowsAreReadTogether) {
+  StoredMatrix matrix = F32Matrix(16, 4);  // 16 bytes a row
+  const RowForm form = {.dtype = DType::kF32};
+  EXPECT_EQ(RowsWithin(matrix, form, 16 * 5 + 15), 5u);
+  EXPECT_EQ(RowsWithin(matrix, form, 1), 1u);
+  // Rows of a head of four change places with each other.
+  matrix.half_rotated_heads = 4;
+  EXPECT_EQ(RowsWithin(matrix, form, 16 * 11), 8u);
+  EXPECT_EQ(RowsWithin(matrix, form, 1), 4u);
+  EXPECT_EQ(RowsWithin(F32Matrix(4, 16, Strides{1, 4}), form, 1), 4u);
+}
+
 TEST(TensorStreamTest, KeepsNanAndInfinityWhereAskedAndPossible) {
   std::vector<float> values = Count(32);
   values[3] = std::numeric_limits<float>::quiet_NaN();

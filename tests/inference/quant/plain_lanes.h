@@ -50,12 +50,21 @@ inline PlainFloat operator+(PlainFloat a, PlainFloat b) { return {a.v + b.v}; }
 inline PlainFloat operator-(PlainFloat a, PlainFloat b) { return {a.v - b.v}; }
 inline PlainFloat operator*(PlainFloat a, PlainFloat b) { return {a.v * b.v}; }
 inline PlainFloat operator/(PlainFloat a, PlainFloat b) { return {a.v / b.v}; }
+inline PlainFloat AddSquare(PlainFloat a, PlainFloat sum) {
+  return sum + a * a;
+}
 inline bool operator<(PlainFloat a, PlainFloat b) { return a.v < b.v; }
 inline PlainFloat Min(PlainFloat a, PlainFloat b) {
   return {b.v < a.v ? b.v : a.v};
 }
 inline PlainFloat Max(PlainFloat a, PlainFloat b) {
   return {a.v < b.v ? b.v : a.v};
+}
+inline PlainFloat AtMost(PlainFloat a, float high) {
+  return Min(a, PlainFloat::Set(high));
+}
+inline PlainFloat AtLeast(PlainFloat a, float low) {
+  return Max(a, PlainFloat::Set(low));
 }
 inline PlainFloat Abs(PlainFloat a) { return {std::fabs(a.v)}; }
 // The default rounding mode: ties to even.
