@@ -89,7 +89,7 @@ HWY_INLINE float MaxEncodable(DType dtype) {
 
 // Weights of one unit of `count` relative to the largest of them. None is
 // zero: what carries no weight is still rounded to what is nearest.
-HWY_INLINE void ScaleWeights(const float* from, size_t count, float* to) {
+inline void ScaleWeights(const float* from, size_t count, float* to) {
   float max = 0;
   for (size_t i = 0; i < count; ++i) max = std::max(max, from[i]);
   const bool usable = max > 1e-37f;
