@@ -90,6 +90,9 @@ HWY_INLINE VLS Pairs(VLB w, VLB x) {
 #endif
 }
 
+// Whether products of signed bytes take one factor by its magnitude.
+inline constexpr bool kTakesMagnitudes = HWY_TARGET != HWY_NEON;
+
 // A signed factor, and what products need of it. |w| may be 128, |x| may not.
 struct SignedBytes {
   HWY_INLINE SignedBytes() {}

@@ -35,15 +35,32 @@ inline constexpr size_t kLaneSlabBlocks = 128;
 inline constexpr size_t kLaneTokens = 4;
 inline constexpr size_t kLaneGroups = 2;
 
-// 32 elements of a vector of rows: vector j has elements 4j..4j+3 of each row.
-template <bool kHalves, bool kOffsets>
+// 32 elements of a vector of rows: vector j has elements 4j..4j+3 of each row,
+// vector 8 + j their magnitudes where products take those: made once a slab,
+// not once for every few tokens.
+template <bool kHalves, bool kOffsets, bool kMagnitudes>
 struct LaneSlab {
-  alignas(32) uint8_t codes[8][4 * kLanes];
+  alignas(32) uint8_t codes[kMagnitudes ? 16 : 8][4 * kLanes];
   float scale[kHalves ? 2 : 1][kLanes];
   float offset[kOffsets && kHalves ? 2 : 1][kLanes];  // if kOffsets
 };
 template <class Type>
-using LaneSlabOf = LaneSlab<Type::kHalves, Type::kOffsets>;
+inline constexpr bool kHasMagnitudes = Type::kLargest == 0 && kTakesMagnitudes;
+template <class Type>
+using LaneSlabOf =
+    LaneSlab<Type::kHalves, Type::kOffsets, kHasMagnitudes<Type>>;
+
+// Vector j of a slab as the products take it.
+template <class Type>
+HWY_INLINE auto SlabFactor(const LaneSlabOf<Type>& slab, size_t j) {
+  const LB d8;
+  const VLB codes = hn::Load(d8, slab.codes[j]);
+  if constexpr (kHasMagnitudes<Type>) {
+    return SignedBytes(codes, hn::Load(d8, slab.codes[8 + j]));
+  } else {
+    return Prepare<Type>(codes);
+  }
+}
 
 template <class Type, size_t kSub>
 HWY_INLINE void PackLanes(const LaneBlocks& rows, const LaneScales& scales,
@@ -63,16 +80,21 @@ HWY_INLINE void PackLanes(const LaneBlocks& rows, const LaneScales& scales,
   };
   const FourWords a = words(0, 0);
   const FourWords b = words(kLanes - 4, kRowParts - 1);
+  const auto store = [&](VLU words_of_rows, size_t j) HWY_ATTR {
+    const VLB codes = hn::BitCast(d8, words_of_rows);
+    hn::Store(codes, d8, out->codes[j]);
+    if constexpr (kHasMagnitudes<Type>) {
+      hn::Store(PrepareSigned(codes).magnitude, d8, out->codes[8 + j]);
+    }
+  };
   HWY_UNROLL(4)
   for (size_t j = 0; j < 4; ++j) {
     if constexpr (kRowParts == 1) {
-      hn::Store(hn::BitCast(d8, FirstHalves(d32, a.v[j], b.v[j])), d8,
-                out->codes[j]);
-      hn::Store(hn::BitCast(d8, SecondHalves(d32, a.v[j], b.v[j])), d8,
-                out->codes[j + 4]);
+      store(FirstHalves(d32, a.v[j], b.v[j]), j);
+      store(SecondHalves(d32, a.v[j], b.v[j]), j + 4);
     } else {
-      hn::Store(hn::BitCast(d8, a.v[j]), d8, out->codes[j]);
-      hn::Store(hn::BitCast(d8, b.v[j]), d8, out->codes[j + 4]);
+      store(a.v[j], j);
+      store(b.v[j], j + 4);
     }
   }
   constexpr size_t kParts = Type::kHalves ? 2 : 1;
@@ -112,10 +134,10 @@ HWY_INLINE void SlabSums(const LaneSlabOf<Type>* const (&slabs)[kGroups],
   HWY_UNROLL(8)
   for (size_t j = begin; j < end; ++j) {
     const size_t at = (j - begin) % kRun;
-    decltype(Prepare<Type>(hn::Zero(d8))) w[kGroups];
+    decltype(SlabFactor<Type>(*slabs[0], 0)) w[kGroups];
     HWY_UNROLL(2)
     for (size_t g = 0; g < kGroups; ++g) {
-      w[g] = Prepare<Type>(hn::Load(d8, slabs[g]->codes[j]));
+      w[g] = SlabFactor<Type>(*slabs[g], j);
     }
     HWY_UNROLL(4)
     for (size_t t = 0; t < kTokens; ++t) {

@@ -212,7 +212,7 @@ class LaneProduct {
 };
 
 inline constexpr size_t kLaneSlabBytes =
-    kLaneGroups * kLaneSlabBlocks * sizeof(LaneSlab<true, true>);
+    kLaneGroups * kLaneSlabBlocks * sizeof(LaneSlab<true, true, true>);
 
 HWY_INLINE void PackedMatMulImpl(const PackedArgs& a) {
   using verify::DType;
