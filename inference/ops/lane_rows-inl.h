@@ -108,23 +108,27 @@ HWY_INLINE SignedBytes PrepareSigned(VLB w) {
   return {w, hn::BitCast(LB(), hn::Abs(hn::BitCast(d, w)))};
 #endif
 }
-HWY_INLINE VLS Pairs(const SignedBytes& w, VLB x) {
+// `x` as it is multiplied with the magnitudes of `w`: with the sign of the
+// product.
+HWY_INLINE VLB WithSigns(VLB x, const SignedBytes& w) {
 #if HWY_TARGET == HWY_AVX2
-  return Pairs(w.magnitude, VLB{_mm256_sign_epi8(x.raw, w.value.raw)});
+  return VLB{_mm256_sign_epi8(x.raw, w.value.raw)};
 #elif HWY_TARGET == HWY_SSE4
-  return Pairs(w.magnitude, VLB{_mm_sign_epi8(x.raw, w.value.raw)});
+  return VLB{_mm_sign_epi8(x.raw, w.value.raw)};
 #elif HWY_TARGET == HWY_NEON
-  return Pairs(w.value, x);
+  (void)w;
+  return x;
 #else
   const hn::RebindToSigned<LB> d;
   const auto signed_x = hn::BitCast(d, x);
   const auto zero = hn::Zero(d);
   const auto negative = hn::Lt(hn::BitCast(d, w.value), zero);
-  return Pairs(
-      w.magnitude,
-      hn::BitCast(LB(),
-                  hn::IfThenElse(negative, hn::Sub(zero, signed_x), signed_x)));
+  return hn::BitCast(
+      LB(), hn::IfThenElse(negative, hn::Sub(zero, signed_x), signed_x));
 #endif
+}
+HWY_INLINE VLS Pairs(const SignedBytes& w, VLB x) {
+  return Pairs(w.magnitude, WithSigns(x, w));
 }
 
 // Has the compiler make `v` here. GCC puts off sums that it could as well add
@@ -135,6 +139,15 @@ HWY_INLINE void MakeHere(V& v) {
   asm("" : "+x"(v.raw));
 #elif HWY_TARGET == HWY_NEON
   asm("" : "+w"(v.raw));
+#endif
+}
+// These two, and in the order of such calls.
+template <class V>
+HWY_INLINE void MakeHere(V& a, V& b) {
+#if HWY_ARCH_X86
+  asm volatile("" : "+x"(a.raw), "+x"(b.raw));
+#elif HWY_TARGET == HWY_NEON
+  asm volatile("" : "+w"(a.raw), "+w"(b.raw));
 #endif
 }
 

@@ -120,6 +120,52 @@ HWY_INLINE void PackSlab(LaneBlocks rows, size_t num_blocks,
   }
 }
 
+// What all groups have, of token t where there are several, before what comes
+// next: a step that waits for a unit of the CPU waits for the step before it
+// too, if the groups do not take turns.
+template <class V>
+HWY_INLINE void MakeGroups(V (&v)[1]) {
+  MakeHere(v[0]);
+}
+template <class V>
+HWY_INLINE void MakeGroups(V (&v)[2]) {
+  MakeHere(v[0], v[1]);
+}
+template <class V, size_t kTokens>
+HWY_INLINE void MakeGroups(V (&v)[1][kTokens], size_t t) {
+  MakeHere(v[0][t]);
+}
+template <class V, size_t kTokens>
+HWY_INLINE void MakeGroups(V (&v)[2][kTokens], size_t t) {
+  MakeHere(v[0][t], v[1][t]);
+}
+
+// Signed codes of groups times the bytes of token t: there is room for two
+// products in 16 bits and no more.
+template <size_t kTokens, size_t kGroups>
+HWY_INLINE void AddSigned(const SignedBytes (&w)[kGroups], VLB x, bool first,
+                          VLI (&sums)[kGroups][kTokens], size_t t) {
+  VLB signs[kGroups];
+  HWY_UNROLL(2)
+  for (size_t g = 0; g < kGroups; ++g) signs[g] = WithSigns(x, w[g]);
+  MakeGroups(signs);
+  VLS products[kGroups];
+  HWY_UNROLL(2)
+  for (size_t g = 0; g < kGroups; ++g) {
+    products[g] = Pairs(w[g].magnitude, signs[g]);
+  }
+  MakeGroups(products);
+  VLI wide[kGroups];
+  HWY_UNROLL(2)
+  for (size_t g = 0; g < kGroups; ++g) wide[g] = AddPairs(products[g]);
+  MakeGroups(wide);
+  HWY_UNROLL(2)
+  for (size_t g = 0; g < kGroups; ++g) {
+    sums[g][t] = first ? wide[g] : hn::Add(sums[g][t], wide[g]);
+  }
+  MakeGroups(sums, t);
+}
+
 // Sums of groups of rows and tokens, over half or all of a block.
 template <class Type, size_t kTokens, size_t kGroups>
 HWY_INLINE void SlabSums(const LaneSlabOf<Type>* const (&slabs)[kGroups],
@@ -144,6 +190,10 @@ HWY_INLINE void SlabSums(const LaneSlabOf<Type>* const (&slabs)[kGroups],
       int32_t four;
       std::memcpy(&four, x[t * x_stride].q + 4 * j, sizeof(four));
       const auto bytes = hn::BitCast(d8, hn::Set(d32, four));
+      if constexpr (Type::kLargest == 0) {
+        AddSigned(w, bytes, j == begin, sums, t);
+        continue;
+      }
       HWY_UNROLL(2)
       for (size_t g = 0; g < kGroups; ++g) {
         const auto products = Pairs(w[g], bytes);
