@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A thin front over the CMake presets. `make` prints the list.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo install uninstall bench
+.PHONY: help setup build test test-arm64 demo install uninstall bench
 
 PREFIX ?= /usr/local
 # The demo's working folder.
@@ -10,6 +10,7 @@ DEMO ?= build/demo
 help:
 	@echo 'make demo      install packages, build, and show the whole way on a small model'
 	@echo 'make test      install packages, build and run all tests'
+	@echo 'make test-arm64  cross build, and the tests that need no network under qemu'
 	@echo 'make setup     install the Debian packages that are missing (./setup.sh --check: only say)'
 	@echo 'make build     build/release/lodestone'
 	@echo 'make install   into $$DESTDIR$$PREFIX (PREFIX=/usr/local)'
@@ -29,6 +30,15 @@ build: setup build/release/build.ninja
 test: setup build/release/build.ninja
 	@cmake --build build/release
 	@tests/run.sh build/release
+
+build/arm64-root/usr:
+	@tests/arm64/sysroot.sh build/arm64-root
+
+test-arm64: build/arm64-root/usr
+	@./setup.sh --arm64
+	@cmake --preset arm64
+	@cmake --build build/arm64
+	@ctest --preset arm64
 
 demo: build
 	@build/release/lodestone demo --output $(DEMO)

@@ -5,6 +5,8 @@
 #   ./setup.sh           install what is missing (as root, or through sudo)
 #   ./setup.sh --check   only say what is missing; changes nothing, exit 1 if any
 #   ./setup.sh --list    names all of them, one a line; changes nothing
+#   ./setup.sh --arm64   also what `make test-arm64` needs (may stand before
+#                        --check and --list)
 #
 # Does nothing when all is there, so that every make target may call it first.
 set -eu
@@ -23,6 +25,13 @@ libsentencepiece-dev libhwy-dev libzstd-dev"
 TEST="libgtest-dev libvalijson-dev python3
 aria2 transmission-daemon transmission-cli qbittorrent-nox opentracker
 microsocks iproute2 procps zstd minisign openssl"
+
+# A cross compiler, and a CPU to run what it makes.
+ARM64="g++-aarch64-linux-gnu qemu-user-static"
+if [ "${1:-}" = --arm64 ]; then
+  TEST="$TEST $ARM64"
+  shift
+fi
 
 if [ "${1:-}" = --list ]; then
   printf '%s\n' $BUILD $TEST

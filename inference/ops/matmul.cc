@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kMinDecodeRangeBytes = 64 << 10;
 constexpr size_t kMaxDecodeRangeBytes = 1 << 20;
 constexpr size_t kDecodeRangesPerThread = 16;
-constexpr size_t kTileRows = 4;
+constexpr size_t kTileRows = 8;
 
 // Tokens that rows are multiplied with as they lie. For more it pays to lay
 // both out anew.
