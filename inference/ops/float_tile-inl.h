@@ -62,6 +62,13 @@ HWY_INLINE void SpreadZeros(size_t count, float* out) {
   }
 }
 
+// Where row or token i has its first vector in a slab of `width` columns.
+template <size_t kStride>
+HWY_INLINE float* PlaceIn(float* slab, size_t i, size_t width) {
+  const size_t in_tile = i % kStride;
+  return slab + (i - in_tile) * width + in_tile * hn::Lanes(DF());
+}
+
 // Tokens from `begin` (a whole number of tiles) up to `end`.
 HWY_INLINE void PackTokensImpl(const float* x, size_t num_tokens, size_t n,
                                size_t begin, size_t end, float* out) {
@@ -70,16 +77,14 @@ HWY_INLINE void PackTokensImpl(const float* x, size_t num_tokens, size_t n,
     const size_t stop = std::min(n, k + kFloatSlabColumns);
     const size_t width = FloatTile::RoundUp(stop - k, tile.lanes);
     float* const slab = out + tile.TokenFloats(num_tokens, k);
-    for (size_t t = begin; t < end; ++t) {
-      const size_t first = t / kFloatTileTokens * kFloatTileTokens;
-      SpreadRow<F32Row, kFloatTileTokens>(
-          reinterpret_cast<const std::byte*>(x + t * n), k, stop,
-          slab + first * width + (t - first) * tile.lanes);
-    }
-    for (size_t t = end; t % kFloatTileTokens != 0; ++t) {
-      const size_t first = t / kFloatTileTokens * kFloatTileTokens;
-      SpreadZeros<kFloatTileTokens>(
-          width, slab + first * width + (t - first) * tile.lanes);
+    for (size_t t = begin; t < FloatTile::RoundUp(end, kFloatTileTokens); ++t) {
+      float* const to = PlaceIn<kFloatTileTokens>(slab, t, width);
+      if (t < end) {
+        SpreadRow<F32Row, kFloatTileTokens>(
+            reinterpret_cast<const std::byte*>(x + t * n), k, stop, to);
+      } else {
+        SpreadZeros<kFloatTileTokens>(width, to);
+      }
     }
   }
 }
@@ -162,8 +167,7 @@ HWY_INLINE void FloatMatMulImpl(const FloatArgs& a) {
     const size_t stop = std::min(a.n, k + kFloatSlabColumns);
     const size_t width = FloatTile::RoundUp(stop - k, tile.lanes);
     for (size_t r = 0; r < rows; ++r) {
-      const size_t first = r / kFloatTileRows * kFloatTileRows;
-      float* const out = slab + first * width + (r - first) * tile.lanes;
+      float* const out = PlaceIn<kFloatTileRows>(slab, r, width);
       if (r < a.num_rows) {
         PackWeightRow(a, a.rows + r * a.row_bytes, k, stop, decoded, out);
       } else {

@@ -48,7 +48,6 @@ MatMul::MatMul(const Kernels& kernels, verify::ThreadPool& pool, bool exact)
     : kernels_(kernels),
       pool_(pool),
       exact_(exact),
-      float_scratch_(pool.num_threads()),
       gathered_(pool.num_threads()),
       scratch_(pool.num_threads()) {}
 
@@ -152,7 +151,6 @@ bool MatMul::Run(std::span<const MatMulJob> jobs) {
   num_blocks_ = 0;
   num_halves_ = 0;
   num_floats_ = 0;
-  size_t float_scratch = 0;
   size_t gathered_bytes = 0;
   size_t scratch_bytes = 0;
   const size_t decode_range_bytes = DecodeRangeBytes(jobs);
@@ -163,9 +161,10 @@ bool MatMul::Run(std::span<const MatMulJob> jobs) {
     const size_t step = RowsPerRange(job, way, decode_range_bytes);
     const size_t most_rows = std::min(step, w.rows);
     if (way == Way::kFloat) {
-      float_scratch = std::max(
-          float_scratch,
-          kernels_.float_tile.ScratchFloats(most_rows, job.num_tokens, w.cols));
+      scratch_bytes =
+          std::max(scratch_bytes,
+                   sizeof(float) * kernels_.float_tile.ScratchFloats(
+                                       most_rows, job.num_tokens, w.cols));
     }
     if (way == Way::kPacked) {
       scratch_bytes =
@@ -182,8 +181,7 @@ bool MatMul::Run(std::span<const MatMulJob> jobs) {
     }
   }
   for (size_t i = 0; i < scratch_.size(); ++i) {
-    if (!float_scratch_[i].Reserve(float_scratch) ||
-        !gathered_[i].Reserve(gathered_bytes) ||
+    if (!gathered_[i].Reserve(gathered_bytes) ||
         !scratch_[i].Reserve(scratch_bytes)) {
       return false;
     }
@@ -242,7 +240,7 @@ void MatMul::RunRange(const Range& range, size_t worker) {
     args.num_tokens = job.num_tokens;
     args.y = y;
     args.y_stride = job.y_stride;
-    args.scratch = float_scratch_[worker].data();
+    args.scratch = reinterpret_cast<float*>(scratch_[worker].data());
     return kernels_.float_matmul(args);
   }
   Bf16Args args;

@@ -81,10 +81,9 @@ class MatMul {
   verify::ThreadPool& pool_;
   const bool exact_;
   const verify::CancelToken* cancel_ = nullptr;
-  std::vector<AlignedBuffer<float>> float_scratch_;  // one per thread
-  std::vector<AlignedBuffer<std::byte>> gathered_;   // the same
-  std::vector<AlignedBuffer<std::byte>> scratch_;    // the same
-  std::vector<Activations> activations_;             // reused
+  std::vector<AlignedBuffer<std::byte>> gathered_;  // one per thread
+  std::vector<AlignedBuffer<std::byte>> scratch_;   // the same
+  std::vector<Activations> activations_;            // reused
   AlignedBuffer<ActivationBlock> blocks_;
   AlignedBuffer<uint16_t> halves_;
   AlignedBuffer<float> floats_;

@@ -17,12 +17,13 @@
 namespace inference {
 namespace {
 
+using tests::kLengths;
+using tests::kPlainTypes;
 using tests::Matrix;
 using tests::RandomMatrix;
 using tests::TestRandom;
 using verify::DType;
 
-constexpr DType kPlainTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
 // One rounding of a float.
 constexpr double kOneRounding = 0x1p-24;
 
@@ -40,7 +41,7 @@ TEST(FloatProductsTest, DotRowsMatchesTheReference) {
   TestRandom random(2);
   for (const Kernels* kernels : RunnableKernels()) {
     for (const DType dtype : kPlainTypes) {
-      for (const size_t n : {1u, 2u, 7u, 8u, 9u, 16u, 31u, 33u, 100u, 515u}) {
+      for (const size_t n : kLengths) {
         for (const size_t rows : {1u, 3u, 4u, 9u}) {
           const Matrix m = RandomMatrix(dtype, rows, n, n % 4, random);
           const std::vector<float> x = random.Floats(n);
@@ -133,9 +134,11 @@ TEST(FloatProductsTest, FloatMatMulGivesTheBitsOfDotRows) {
   for (const Kernels* kernels : RunnableKernels()) {
     for (const DType dtype : kPlainTypes) {
       // Less than a vector, less than a slab, one slab, and a tail after it.
-      for (const size_t n : {1u, 17u, 100u, 1024u, 1029u, 2080u}) {
-        for (const size_t rows : {1u, 3u, 8u, 13u}) {
-          for (const size_t tokens : {1u, 4u, 6u, 13u}) {
+      for (const size_t n :
+           {1u, 17u, 32u, 100u, 172u, 256u, 1024u, 1029u, 2080u}) {
+        for (const size_t rows : {1u, 3u, 4u, 7u, 8u, 13u}) {
+          for (const size_t tokens :
+               {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 13u}) {
             const Matrix m = RandomMatrix(dtype, rows, n, 1, random);
             const std::vector<float> x = random.Floats(n * tokens);
             const size_t stride = rows + 3;

@@ -20,15 +20,13 @@
 namespace inference {
 namespace {
 
+using tests::kLengths;
+using tests::kPlainTypes;
 using tests::Matrix;
 using tests::RandomMatrix;
 using tests::TestRandom;
 using verify::DType;
 
-constexpr DType kDTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
-constexpr size_t kLengths[] = {1,   2,   3,   4,   5,   7,   8,   9,   15,
-                               16,  17,  31,  32,  33,  47,  63,  64,  65,
-                               100, 127, 128, 172, 256, 288, 515, 1024};
 // One rounding of a float.
 constexpr double kUnit = 0x1p-24;
 
@@ -44,7 +42,7 @@ TEST(KernelsTest, RunsAtLeastOneTargetBestFirst) {
 TEST(KernelsTest, DecodesRowsToTheBitsOfThePlainLoop) {
   TestRandom random(1);
   for (const Kernels* kernels : RunnableKernels()) {
-    for (const DType dtype : kDTypes) {
+    for (const DType dtype : kPlainTypes) {
       for (const size_t n : kLengths) {
         for (size_t misalignment = 0; misalignment < 4; ++misalignment) {
           const Matrix m = RandomMatrix(dtype, 1, n, misalignment, random);

@@ -14,6 +14,13 @@
 
 namespace tests {
 
+inline constexpr verify::DType kPlainTypes[] = {
+    verify::DType::kF32, verify::DType::kF16, verify::DType::kBF16};
+// Around the widths of vectors, and what no vector divides.
+inline constexpr size_t kLengths[] = {
+    1,  2,  3,  4,  5,  7,   8,   9,   15,  16,  17,  31,  32,
+    33, 47, 63, 64, 65, 100, 127, 128, 172, 256, 288, 515, 1024};
+
 // A matrix of random weights whose bytes begin `misalignment` bytes past an
 // aligned address.
 struct Matrix {
