@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "hwy/base.h"
@@ -118,13 +119,17 @@ HWY_INLINE __m512 DirectQuad(RowBlocks rows, const ActivationBlock* x,
 // 16 rows times one token.
 template <class Type, size_t... kSubs>
 HWY_INLINE __m512 DirectSixteen(RowBlocks rows, size_t num_blocks,
-                                const ActivationBlock* x, NextRows next,
+                                const ActivationBlock* x, const std::byte* end,
                                 std::index_sequence<kSubs...>) {
+  constexpr size_t kBytes = kLaneRows * Type::kBlockBytes;
+  constexpr bool kFour = requires { Type::Quad(rows.base); };
+  using Next = std::conditional_t<kFour, NextPages, NextLines>;
+  Next next(rows.base, kLaneRows * rows.stride, end);
   __m512 total = _mm512_setzero_ps();
   size_t b = 0;
-  if constexpr (requires { Type::Quad(rows.base); }) {
+  if constexpr (kFour) {
     for (; b + 4 <= num_blocks; b += 4) {
-      next.Ask<NextRows::kPageBytes>(4 * kLaneRows * Type::kBlockBytes);
+      next.template Ask<4 * kBytes>();
       total = DirectQuad<Type>(rows, x, total);
       rows.base += 4 * Type::kBlockBytes;
       x += 4;
@@ -132,7 +137,7 @@ HWY_INLINE __m512 DirectSixteen(RowBlocks rows, size_t num_blocks,
   }
   LaneScales scales;
   for (; b < num_blocks; ++b) {
-    next.Ask<NextRows::kLineBytes>(kLaneRows * Type::kBlockBytes);
+    next.template Ask<kBytes>();
     Type::Scales(rows, &scales);
     ((total = DirectSub<Type, kSubs>(rows, scales, x[kSubs], total)), ...);
     rows.base += Type::kBlockBytes;

@@ -103,7 +103,7 @@ HWY_INLINE float Sum(VF v) { return hn::GetLane(hn::SumOfLanes(DF(), v)); }
 // Some rows with some tokens. Sums of every row and token stay in registers.
 template <class Row, size_t kRows, size_t kTokens>
 HWY_INLINE void DotTile(const std::byte* rows, size_t row_bytes, const float* x,
-                        size_t n, float* y, size_t y_stride, NextRows& next) {
+                        size_t n, float* y, size_t y_stride, NextPages& next) {
   const DF d;
   const size_t lanes = hn::Lanes(d);
   VF sums[kRows][kTokens];
@@ -114,7 +114,7 @@ HWY_INLINE void DotTile(const std::byte* rows, size_t row_bytes, const float* x,
   }
   size_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    next.Ask<NextRows::kPageBytes>(kRows * lanes * Row::kElementBytes);
+    next.Ask<kRows * hn::MaxLanes(DF()) * Row::kElementBytes>();
     VF w[kRows];
     HWY_UNROLL(8)
     for (size_t r = 0; r < kRows; ++r) {
@@ -155,7 +155,8 @@ HWY_INLINE size_t DotGroups(const std::byte* rows, size_t row_bytes, size_t r,
   for (; r + kRows <= num_rows; r += kRows) {
     const std::byte* const group = rows + r * row_bytes;
     // Several tokens have more to do than to wait.
-    NextRows next(num_tokens == 1 ? group + kRows * row_bytes : end, end);
+    const auto left = static_cast<size_t>(end - group);
+    NextPages next(group, num_tokens == 1 ? kRows * row_bytes : left, end);
     size_t t = 0;
     for (; t + kTokens <= num_tokens; t += kTokens) {
       DotTile<Row, kRows, kTokens>(group, row_bytes, x + t * n, n,

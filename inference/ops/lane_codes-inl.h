@@ -108,26 +108,31 @@ HWY_INLINE Bytes32 LookUp(const int8_t (&levels)[16], const Bytes32& nibbles) {
   return Each(nibbles, [&](VLB v) { return hn::TableLookupBytes(table, v); });
 }
 
-// Codes of two blocks of a row that follow each other: the first halves of both
-// and the second halves. Of use where a vector has 32 bytes.
+// Codes of two blocks (or sub-blocks) of a row that follow each other: the
+// first halves of both and the second halves. Of use where a vector has 32
+// bytes.
 struct TwoBlocks {
   VLB first;
   VLB second;
 };
 
-// 16 bytes each at two places, side by side.
-HWY_INLINE VLB TwoAt(const std::byte* a, const std::byte* b) {
-  if constexpr (kRowParts == 1) {
-    const hn::Half<LB> half;
-    return hn::Combine(LB(), LoadBytes(half, b), LoadBytes(half, a));
-  } else {
-    return LoadBytes(LB(), a);
-  }
+// 16 bytes at `p` and as many kDistance behind, side by side.
+template <size_t kDistance>
+HWY_INLINE VLB TwoAt(const std::byte* p) {
+#if HWY_TARGET == HWY_AVX2
+  // Of 32 bytes half is wanted: taking them in is cheaper than to insert 16.
+  static_assert(kDistance >= 16);
+  const auto first = hn::ZeroExtendVector(LB(), LoadBytes(hn::Half<LB>(), p));
+  return VLB{_mm256_blend_epi32(first.raw,
+                                LoadBytes(LB(), p + kDistance - 16).raw, 0xf0)};
+#else
+  return LoadBytes(LB(), p);
+#endif
 }
 
 template <size_t kBlockBytes>
 HWY_INLINE TwoBlocks TwoSmallNibbles(const std::byte* p) {
-  const VLB bytes = TwoAt(p, p + kBlockBytes);
+  const VLB bytes = TwoAt<kBlockBytes>(p);
   return {AndByte(bytes, 15), AndByte(ShiftBytesRight<4>(bytes), 15)};
 }
 
@@ -145,7 +150,8 @@ HWY_INLINE TwoBlocks LookUp(const int8_t (&levels)[16], const TwoBlocks& two) {
 //   kHalves   scales are those of 16 elements
 //   kOffsets  there are offsets
 //   Codes<s>  those of sub-block s of a row
-//   Two       if there: those of two blocks of a row at once
+//   Two<s>    if there: those of sub-blocks s and s + 1 at once, s even; of two
+//             blocks of a row where a block has one
 //   Scales    of all sub-blocks of the rows: [sub][0] where there are no halves
 //
 // Tile is what the products of several tokens have to know, which is the same
@@ -182,7 +188,7 @@ struct LaneScaledAndMoved : LaneShape<kBytes, 1, kLargest, 32, false, true> {
 
 template <class Type>
 concept HasTwo = requires(const std::byte* block) {
-  Type::Two(block);
+  Type::template Two<0>(block);
 };
 
 struct LaneQ8_0 : LaneScaled<sizeof(BlockQ8_0), 0, 32> {
@@ -197,6 +203,7 @@ struct LaneQ4_0 : LaneScaled<sizeof(BlockQ4_0), 15, 3> {
   static HWY_INLINE Bytes32 Codes(const std::byte* block) {
     return SmallNibbles(block + 2);
   }
+  template <size_t kSub>
   static HWY_INLINE TwoBlocks Two(const std::byte* block) {
     return TwoSmallNibbles<kBlockBytes>(block + 2);
   }
@@ -207,6 +214,7 @@ struct LaneQ4_1 : LaneScaledAndMoved<sizeof(BlockQ4_1), 15> {
   static HWY_INLINE Bytes32 Codes(const std::byte* block) {
     return SmallNibbles(block + 4);
   }
+  template <size_t kSub>
   static HWY_INLINE TwoBlocks Two(const std::byte* block) {
     return TwoSmallNibbles<kBlockBytes>(block + 4);
   }
@@ -248,6 +256,7 @@ struct LaneQ5_0 : LaneScaled<sizeof(BlockQ5_0), 31, 4> {
   static HWY_INLINE Bytes32 Codes(const std::byte* block) {
     return FiveBits(block + 6, block + 2);
   }
+  template <size_t kSub>
   static HWY_INLINE TwoBlocks Two(const std::byte* block) {
     return TwoFiveBits<kBlockBytes>(block + 6, block + 2);
   }
@@ -258,6 +267,7 @@ struct LaneQ5_1 : LaneScaledAndMoved<sizeof(BlockQ5_1), 31> {
   static HWY_INLINE Bytes32 Codes(const std::byte* block) {
     return FiveBits(block + 8, block + 4);
   }
+  template <size_t kSub>
   static HWY_INLINE TwoBlocks Two(const std::byte* block) {
     return TwoFiveBits<kBlockBytes>(block + 8, block + 4);
   }
@@ -268,6 +278,7 @@ struct LaneIq4Nl : LaneScaled<sizeof(BlockIq4Nl), 0, 32> {
   static HWY_INLINE Bytes32 Codes(const std::byte* block) {
     return LookUp(kIq4Levels, SmallNibbles(block + 2));
   }
+  template <size_t kSub>
   static HWY_INLINE TwoBlocks Two(const std::byte* block) {
     return LookUp(kIq4Levels, TwoSmallNibbles<kBlockBytes>(block + 2));
   }
@@ -281,6 +292,7 @@ struct LaneMxfp4 : LaneShape<sizeof(BlockMxfp4), 1, 31, 4, false, false> {
     return Each(LookUp(kFp4TwiceLevels, SmallNibbles(block + 1)),
                 [](VLB v) { return hn::Add(v, hn::Set(LB(), uint8_t{16})); });
   }
+  template <size_t kSub>
   static HWY_INLINE TwoBlocks Two(const std::byte* block) {
     const VLB zero = hn::Set(LB(), uint8_t{16});
     const TwoBlocks levels =
@@ -300,6 +312,14 @@ HWY_INLINE Bytes32 SubNibbles(const std::byte* p) {
   });
 }
 
+// Sub-blocks s and s + 1, which are the lower and the upper nibbles of the same
+// bytes.
+template <size_t kSub>
+HWY_INLINE TwoBlocks TwoSubNibbles(const std::byte* p) {
+  const std::byte* const bytes = p + kSub / 2 * 32;
+  return {SmallNibbles(bytes).v[0], SmallNibbles(bytes + 16).v[0]};
+}
+
 // `value` where bit kSub of a byte is set.
 template <size_t kSub>
 HWY_INLINE Bytes32 SubBits(const std::byte* p, uint8_t value) {
@@ -307,10 +327,26 @@ HWY_INLINE Bytes32 SubBits(const std::byte* p, uint8_t value) {
   return Each(Load32(p), [&](VLB v) { return WhereSet(v, bit, value); });
 }
 
+// `value` where bit kSub (first half of a vector) or kSub + 1 of a byte is set.
+template <size_t kSub>
+HWY_INLINE TwoBlocks TwoSubBits(const std::byte* p, uint8_t value) {
+  const hn::Half<LB> half;
+  const auto bit = [&](size_t sub) {
+    return hn::Set(half, static_cast<uint8_t>(1u << sub));
+  };
+  const VLB bits = hn::Combine(LB(), bit(kSub + 1), bit(kSub));
+  return {WhereSet(Load16Twice(p).v[0], bits, value),
+          WhereSet(Load16Twice(p + 16).v[0], bits, value)};
+}
+
 struct LaneQ4K : LaneShape<sizeof(BlockQ4K), 8, 15, 32, false, true> {
   template <size_t kSub>
   static HWY_INLINE Bytes32 Codes(const std::byte* block) {
     return SubNibbles<kSub>(block + offsetof(BlockQ4K, nibbles));
+  }
+  template <size_t kSub>
+  static HWY_INLINE TwoBlocks Two(const std::byte* block) {
+    return TwoSubNibbles<kSub>(block + offsetof(BlockQ4K, nibbles));
   }
   static HWY_INLINE void Scales(const LaneBlocks& rows, LaneScales* out) {
     SixBitScales(rows, out);
@@ -322,6 +358,13 @@ struct LaneQ5K : LaneShape<sizeof(BlockQ5K), 8, 31, 32, false, true> {
   static HWY_INLINE Bytes32 Codes(const std::byte* block) {
     return OrBytes(SubNibbles<kSub>(block + offsetof(BlockQ5K, nibbles)),
                    SubBits<kSub>(block + offsetof(BlockQ5K, high_bits), 16));
+  }
+  template <size_t kSub>
+  static HWY_INLINE TwoBlocks Two(const std::byte* block) {
+    const auto low = TwoSubNibbles<kSub>(block + offsetof(BlockQ5K, nibbles));
+    const auto high =
+        TwoSubBits<kSub>(block + offsetof(BlockQ5K, high_bits), 16);
+    return {hn::Or(low.first, high.first), hn::Or(low.second, high.second)};
   }
   static HWY_INLINE void Scales(const LaneBlocks& rows, LaneScales* out) {
     SixBitScales(rows, out);
@@ -398,6 +441,11 @@ struct LaneIq4Xs : LaneShape<sizeof(BlockIq4Xs), 8, 0, 32, false, false> {
   static HWY_INLINE Bytes32 Codes(const std::byte* block) {
     constexpr size_t kAt = offsetof(BlockIq4Xs, nibbles) + 16 * kSub;
     return LookUp(kIq4Levels, SmallNibbles(block + kAt));
+  }
+  template <size_t kSub>
+  static HWY_INLINE TwoBlocks Two(const std::byte* block) {
+    constexpr size_t kAt = offsetof(BlockIq4Xs, nibbles) + 16 * kSub;
+    return LookUp(kIq4Levels, TwoSmallNibbles<16>(block + kAt));
   }
   static HWY_INLINE void Scales(const LaneBlocks& rows, LaneScales* out) {
     // A half, then pairs of upper bits, then nibbles.

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "hwy/highway.h"
@@ -78,16 +79,22 @@ HWY_INLINE LaneSums DirectSums(const LaneBlocks& rows, const Bytes32& x) {
   }
 }
 
-// Sums of two blocks that follow each other: the partial sums of the first lie
-// in the first half of a vector, so that half as many have to be folded.
-template <class Type>
-HWY_INLINE LaneSums SumsOfTwo(const LaneBlocks& rows, const TwoBlocks& x) {
+// Sums of two blocks that follow each other, or of sub-blocks kSub and
+// kSub + 1: the partial sums of the first lie in the first half of a vector, so
+// that half as many have to be folded.
+template <class Type, size_t kSub>
+HWY_INLINE LaneSums SumsOfTwo(const LaneBlocks& rows,
+                              const ActivationBlock* x) {
+  constexpr size_t kDistance = sizeof(ActivationBlock);
+  const auto* const q = reinterpret_cast<const std::byte*>(x);
+  static_assert(offsetof(ActivationBlock, q) == 0);
+  const TwoBlocks bytes = {TwoAt<kDistance>(q), TwoAt<kDistance>(q + 16)};
   VLI v[8];
   HWY_UNROLL(8)
   for (size_t r = 0; r < 8; ++r) {
-    const TwoBlocks codes = Type::Two(rows.at(r));
-    const auto first = Pairs(Prepare<Type>(codes.first), x.first);
-    const auto second = Pairs(Prepare<Type>(codes.second), x.second);
+    const TwoBlocks codes = Type::template Two<kSub>(rows.at(r));
+    const auto first = Pairs(Prepare<Type>(codes.first), bytes.first);
+    const auto second = Pairs(Prepare<Type>(codes.second), bytes.second);
     if constexpr (kNarrowSums<Type> >= 2) {
       v[r] = AddPairs(hn::Add(first, second));
     } else {
@@ -109,23 +116,36 @@ HWY_INLINE VLF AddWhole(VLI sum, const LaneScales& scales, size_t sub,
   return total;
 }
 
+// Whether sub-blocks are taken two at a time.
+template <class Type>
+inline constexpr bool kSubsByTwo =
+    kRowParts == 1 && HasTwo<Type>&& Type::kSubBlocks > 1;
+
+// Sub-block kSub of a block; by two, an even one brings the next with it.
 template <class Type, size_t kSub>
 HWY_INLINE VLF DirectSub(const LaneBlocks& rows, const LaneScales& scales,
-                         const ActivationBlock& x, VLF total) {
-  const LaneSums sums = DirectSums<Type, kSub>(rows, Load32(x.q));
-  if constexpr (Type::kHalves) {
-    total = AddScaled(AddStart<Type>(sums.first, MinusHalfSum(x, 0)),
-                      scales.scale[kSub][0], x.scale, total);
-    total = AddScaled(AddStart<Type>(sums.second, MinusHalfSum(x, 1)),
-                      scales.scale[kSub][1], x.scale, total);
-    if constexpr (Type::kOffsets) {
-      total = AddOffset(scales.offset[kSub][0], HalfSum(x, 0), total);
-      total = AddOffset(scales.offset[kSub][1], HalfSum(x, 1), total);
-    }
+                         const ActivationBlock* x, VLF total) {
+  if constexpr (kSubsByTwo<Type> && kSub % 2 != 0) {
+    return total;
+  } else if constexpr (kSubsByTwo<Type>) {
+    const LaneSums sums = SumsOfTwo<Type, kSub>(rows, x);
+    total = AddWhole<Type>(sums.first, scales, kSub, x[0], total);
+    return AddWhole<Type>(sums.second, scales, kSub + 1, x[1], total);
   } else {
-    total = AddWhole<Type>(sums.first, scales, kSub, x, total);
+    const LaneSums sums = DirectSums<Type, kSub>(rows, Load32(x->q));
+    if constexpr (!Type::kHalves) {
+      return AddWhole<Type>(sums.first, scales, kSub, *x, total);
+    }
+    total = AddScaled(AddStart<Type>(sums.first, MinusHalfSum(*x, 0)),
+                      scales.scale[kSub][0], x->scale, total);
+    total = AddScaled(AddStart<Type>(sums.second, MinusHalfSum(*x, 1)),
+                      scales.scale[kSub][1], x->scale, total);
+    if constexpr (Type::kOffsets) {
+      total = AddOffset(scales.offset[kSub][0], HalfSum(*x, 0), total);
+      total = AddOffset(scales.offset[kSub][1], HalfSum(*x, 1), total);
+    }
+    return total;
   }
-  return total;
 }
 
 // Vectors of rows side by side. Rows are as many streams, and memory is read
@@ -138,27 +158,23 @@ inline constexpr size_t kDirectGroups =
 // kGroups vectors of rows times one token.
 template <class Type, size_t kGroups, size_t... kSubs>
 HWY_INLINE void DirectRows(LaneBlocks rows, size_t num_blocks,
-                           const ActivationBlock* x, NextRows next, float* sums,
-                           std::index_sequence<kSubs...>) {
-  constexpr size_t kStep =
-      kGroups == 1 ? NextRows::kLineBytes : NextRows::kPageBytes;
+                           const ActivationBlock* x, const std::byte* end,
+                           float* sums, std::index_sequence<kSubs...>) {
+  constexpr size_t kBytes = kGroups * kLanes * Type::kBlockBytes;
+  using Next = std::conditional_t<kGroups == 1, NextLines, NextPages>;
+  Next next(rows.base, kGroups * kLanes * rows.stride, end);
   const LF d;
   VLF totals[kGroups];
   for (size_t g = 0; g < kGroups; ++g) totals[g] = hn::Zero(d);
   LaneScales scales;
   size_t b = 0;
-  if constexpr (kRowParts == 1 && HasTwo<Type>) {
+  if constexpr (kRowParts == 1 && HasTwo<Type> && Type::kSubBlocks == 1) {
     for (; b + 2 <= num_blocks; b += 2) {
-      next.Ask<kStep>(2 * kGroups * kLanes * Type::kBlockBytes);
-      const auto at = [&](size_t byte) {
-        return TwoAt(reinterpret_cast<const std::byte*>(x[0].q + byte),
-                     reinterpret_cast<const std::byte*>(x[1].q + byte));
-      };
-      const TwoBlocks bytes = {at(0), at(16)};
+      next.template Ask<2 * kBytes>();
       HWY_UNROLL(2)
       for (size_t g = 0; g < kGroups; ++g) {
         LaneBlocks group = {rows.base + g * kLanes * rows.stride, rows.stride};
-        const LaneSums two = SumsOfTwo<Type>(group, bytes);
+        const LaneSums two = SumsOfTwo<Type, 0>(group, x);
         Type::Scales(group, &scales);
         totals[g] = AddWhole<Type>(two.first, scales, 0, x[0], totals[g]);
         group.base += Type::kBlockBytes;
@@ -170,13 +186,14 @@ HWY_INLINE void DirectRows(LaneBlocks rows, size_t num_blocks,
     }
   }
   for (; b < num_blocks; ++b) {
-    next.Ask<kStep>(kGroups * kLanes * Type::kBlockBytes);
+    next.template Ask<kBytes>();
     HWY_UNROLL(2)
     for (size_t g = 0; g < kGroups; ++g) {
       const LaneBlocks group = {rows.base + g * kLanes * rows.stride,
                                 rows.stride};
       Type::Scales(group, &scales);
-      ((totals[g] = DirectSub<Type, kSubs>(group, scales, x[kSubs], totals[g])),
+      ((totals[g] =
+            DirectSub<Type, kSubs>(group, scales, x + kSubs, totals[g])),
        ...);
     }
     rows.base += Type::kBlockBytes;

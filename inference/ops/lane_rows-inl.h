@@ -196,8 +196,7 @@ HWY_INLINE FourWords Transpose(VLU a, VLU b, VLU c, VLU d) {
            hn::BitCast(d32, hn::InterleaveUpper(d64, high_ab, high_cd))}};
 }
 
-// The first halves of two vectors, and the second ones; of short vectors each
-// is a half already.
+// The first halves of two vectors, and the second ones.
 template <class D, class V>
 HWY_INLINE V FirstHalves(D d, V a, V b) {
   return hn::ConcatLowerLower(d, b, a);

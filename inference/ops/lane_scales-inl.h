@@ -41,17 +41,22 @@ HWY_INLINE uint16_t HalfAt(const std::byte* p) {
 HWY_INLINE VLF LaneHalves(const LaneBlocks& rows, size_t offset) {
   using D16 = hn::Rebind<uint16_t, LF>;
 #if HWY_TARGET == HWY_AVX2
-  const auto at = [&](size_t r) { return HalfAt(rows.at(r) + offset); };
+  // Half r is taken from 16 bytes that begin 2 r before it, and so lie within
+  // the rows: no block with a half is shorter than 14 bytes.
+  const auto at = [&](size_t r) {
+    return _mm_loadu_si128(
+        reinterpret_cast<const __m128i*>(rows.at(r) + offset - 2 * r));
+  };
   // Two chains that do not wait for each other.
-  __m128i low = _mm_cvtsi32_si128(at(0));
-  __m128i high = _mm_cvtsi32_si128(at(4));
-  low = _mm_insert_epi16(low, at(1), 1);
-  high = _mm_insert_epi16(high, at(5), 1);
-  low = _mm_insert_epi16(low, at(2), 2);
-  high = _mm_insert_epi16(high, at(6), 2);
-  low = _mm_insert_epi16(low, at(3), 3);
-  high = _mm_insert_epi16(high, at(7), 3);
-  return FromHalf(LF(), hn::Vec<D16>{_mm_unpacklo_epi64(low, high)});
+  __m128i low = at(0);
+  __m128i high = at(4);
+  low = _mm_blend_epi16(low, at(1), 1 << 1);
+  high = _mm_blend_epi16(high, at(5), 1 << 5);
+  low = _mm_blend_epi16(low, at(2), 1 << 2);
+  high = _mm_blend_epi16(high, at(6), 1 << 6);
+  low = _mm_blend_epi16(low, at(3), 1 << 3);
+  high = _mm_blend_epi16(high, at(7), 1 << 7);
+  return FromHalf(LF(), hn::Vec<D16>{_mm_blend_epi16(low, high, 0xf0)});
 #else
   alignas(16) uint16_t halves[kLanes];
   for (size_t r = 0; r < kLanes; ++r) halves[r] = HalfAt(rows.at(r) + offset);

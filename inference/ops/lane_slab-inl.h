@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "hwy/highway.h"
@@ -35,12 +36,23 @@ inline constexpr size_t kLaneSlabBlocks = 128;
 inline constexpr size_t kLaneTokens = 4;
 inline constexpr size_t kLaneGroups = 2;
 
-// 32 elements of a vector of rows: vector j has elements 4j..4j+3 of each row,
-// vector 8 + j their magnitudes where products take those: made once a slab,
-// not once for every few tokens.
+// Codes of 32 elements of a vector of rows: vector j has elements 4j..4j+3 of
+// each row.
+struct LaneCodes {
+  alignas(32) uint8_t codes[8][4 * kLanes];
+};
+// Signed ones where products take magnitudes: those, and all bits of a byte
+// where the code is negative. There a product takes the complement of its other
+// factor, -x - 1, since that is the only way to turn a sign that all units of
+// a CPU have; what is then missing is the sum of negative codes.
+struct LaneMagnitudes {
+  alignas(32) uint8_t magnitudes[8][4 * kLanes];
+  uint8_t negative[8][4 * kLanes];
+  int32_t missing[kLanes];  // -(sum of negative codes)
+};
+
 template <bool kHalves, bool kOffsets, bool kMagnitudes>
-struct LaneSlab {
-  alignas(32) uint8_t codes[kMagnitudes ? 16 : 8][4 * kLanes];
+struct LaneSlab : std::conditional_t<kMagnitudes, LaneMagnitudes, LaneCodes> {
   float scale[kHalves ? 2 : 1][kLanes];
   float offset[kOffsets && kHalves ? 2 : 1][kLanes];  // if kOffsets
 };
@@ -50,15 +62,26 @@ template <class Type>
 using LaneSlabOf =
     LaneSlab<Type::kHalves, Type::kOffsets, kHasMagnitudes<Type>>;
 
+// Bytes of a vector of LaneMagnitudes.
+struct TurnedBytes {
+  HWY_INLINE TurnedBytes() {}
+  HWY_INLINE TurnedBytes(VLB n, VLB m) : negative(n), magnitude(m) {}
+  VLB negative;
+  VLB magnitude;
+};
+HWY_INLINE VLB WithSigns(VLB x, const TurnedBytes& w) {
+  return hn::Xor(x, w.negative);
+}
+
 // Vector j of a slab as the products take it.
 template <class Type>
 HWY_INLINE auto SlabFactor(const LaneSlabOf<Type>& slab, size_t j) {
   const LB d8;
-  const VLB codes = hn::Load(d8, slab.codes[j]);
   if constexpr (kHasMagnitudes<Type>) {
-    return SignedBytes(codes, hn::Load(d8, slab.codes[8 + j]));
+    return TurnedBytes(hn::Load(d8, slab.negative[j]),
+                       hn::Load(d8, slab.magnitudes[j]));
   } else {
-    return Prepare<Type>(codes);
+    return Prepare<Type>(hn::Load(d8, slab.codes[j]));
   }
 }
 
@@ -72,30 +95,46 @@ HWY_INLINE void PackLanes(const LaneBlocks& rows, const LaneScales& scales,
   for (size_t r = 0; r < kLanes; ++r) {
     v[r] = Type::template Codes<kSub>(rows.at(r));
   }
-  const auto words = [&](size_t first, size_t part) {
-    return Transpose(hn::BitCast(d32, v[first].v[part]),
-                     hn::BitCast(d32, v[first + 1].v[part]),
-                     hn::BitCast(d32, v[first + 2].v[part]),
-                     hn::BitCast(d32, v[first + 3].v[part]));
-  };
-  const FourWords a = words(0, 0);
-  const FourWords b = words(kLanes - 4, kRowParts - 1);
+  // Of four rows the first half, and of the next four; or both halves of four.
+  VLU first[4];
+  VLU second[4];
+  HWY_UNROLL(4)
+  for (size_t r = 0; r < 4; ++r) {
+    const auto low = hn::BitCast(d32, v[r].v[0]);
+    const auto high = hn::BitCast(d32, v[r + kLanes - 4].v[kRowParts - 1]);
+    if constexpr (kRowParts == 1) {
+      first[r] = FirstHalves(d32, low, high);
+      second[r] = SecondHalves(d32, low, high);
+    } else {
+      first[r] = low;
+      second[r] = high;
+    }
+  }
+  const FourWords a = Transpose(first[0], first[1], first[2], first[3]);
+  const FourWords b = Transpose(second[0], second[1], second[2], second[3]);
+  VLS missing = hn::Zero(LS());
   const auto store = [&](VLU words_of_rows, size_t j) HWY_ATTR {
     const VLB codes = hn::BitCast(d8, words_of_rows);
-    hn::Store(codes, d8, out->codes[j]);
     if constexpr (kHasMagnitudes<Type>) {
-      hn::Store(PrepareSigned(codes).magnitude, d8, out->codes[8 + j]);
+      const hn::RebindToSigned<LB> i8;
+      const auto values = hn::BitCast(i8, codes);
+      const auto negative =
+          hn::BitCast(d8, hn::VecFromMask(i8, hn::Lt(values, hn::Zero(i8))));
+      const VLB magnitudes = PrepareSigned(codes).magnitude;
+      hn::Store(negative, d8, out->negative[j]);
+      hn::Store(magnitudes, d8, out->magnitudes[j]);
+      missing = hn::Sub(missing, Pairs(magnitudes, negative));
+    } else {
+      hn::Store(codes, d8, out->codes[j]);
     }
   };
   HWY_UNROLL(4)
   for (size_t j = 0; j < 4; ++j) {
-    if constexpr (kRowParts == 1) {
-      store(FirstHalves(d32, a.v[j], b.v[j]), j);
-      store(SecondHalves(d32, a.v[j], b.v[j]), j + 4);
-    } else {
-      store(a.v[j], j);
-      store(b.v[j], j + 4);
-    }
+    store(a.v[j], j);
+    store(b.v[j], j + 4);
+  }
+  if constexpr (kHasMagnitudes<Type>) {
+    hn::Store(AddPairs(missing), LI(), out->missing);
   }
   constexpr size_t kParts = Type::kHalves ? 2 : 1;
   for (size_t h = 0; h < kParts; ++h) {
@@ -142,8 +181,8 @@ HWY_INLINE void MakeGroups(V (&v)[2][kTokens], size_t t) {
 
 // Signed codes of groups times the bytes of token t: there is room for two
 // products in 16 bits and no more.
-template <size_t kTokens, size_t kGroups>
-HWY_INLINE void AddSigned(const SignedBytes (&w)[kGroups], VLB x, bool first,
+template <class Factor, size_t kTokens, size_t kGroups>
+HWY_INLINE void AddSigned(const Factor (&w)[kGroups], VLB x, bool first,
                           VLI (&sums)[kGroups][kTokens], size_t t) {
   VLB signs[kGroups];
   HWY_UNROLL(2)
@@ -177,6 +216,15 @@ HWY_INLINE void SlabSums(const LaneSlabOf<Type>* const (&slabs)[kGroups],
   const LB d8;
   const LI d32;
   VLS narrow[kGroups][kTokens];
+  if constexpr (kHasMagnitudes<Type>) {
+    HWY_UNROLL(2)
+    for (size_t g = 0; g < kGroups; ++g) {
+      HWY_UNROLL(4)
+      for (size_t t = 0; t < kTokens; ++t) {
+        sums[g][t] = hn::Load(d32, slabs[g]->missing);
+      }
+    }
+  }
   HWY_UNROLL(8)
   for (size_t j = begin; j < end; ++j) {
     const size_t at = (j - begin) % kRun;
@@ -191,18 +239,18 @@ HWY_INLINE void SlabSums(const LaneSlabOf<Type>* const (&slabs)[kGroups],
       std::memcpy(&four, x[t * x_stride].q + 4 * j, sizeof(four));
       const auto bytes = hn::BitCast(d8, hn::Set(d32, four));
       if constexpr (Type::kLargest == 0) {
-        AddSigned(w, bytes, j == begin, sums, t);
-        continue;
-      }
-      HWY_UNROLL(2)
-      for (size_t g = 0; g < kGroups; ++g) {
-        const auto products = Pairs(w[g], bytes);
-        narrow[g][t] = at == 0 ? products : hn::Add(narrow[g][t], products);
-        MakeHere(narrow[g][t]);
-        if (at + 1 == kRun || j + 1 == end) {
-          const auto wide = AddPairs(narrow[g][t]);
-          sums[g][t] = j - begin < kRun ? wide : hn::Add(sums[g][t], wide);
-          MakeHere(sums[g][t]);
+        AddSigned(w, bytes, j == begin && !kHasMagnitudes<Type>, sums, t);
+      } else {
+        HWY_UNROLL(2)
+        for (size_t g = 0; g < kGroups; ++g) {
+          const auto products = Pairs(w[g], bytes);
+          narrow[g][t] = at == 0 ? products : hn::Add(narrow[g][t], products);
+          MakeHere(narrow[g][t]);
+          if (at + 1 == kRun || j + 1 == end) {
+            const auto wide = AddPairs(narrow[g][t]);
+            sums[g][t] = j - begin < kRun ? wide : hn::Add(sums[g][t], wide);
+            MakeHere(sums[g][t]);
+          }
         }
       }
     }

@@ -9,25 +9,52 @@
 
 namespace inference {
 
-// Asks for the rows after these while these are multiplied. Rows side by side
-// are streams of few lines each, which come to new pages at their own times,
-// but one stretch of memory. Where codes take work every line of it is wanted
-// early; where they are read as they are, the processor sees the streams by
-// itself, and what holds it up is looking up pages.
-class NextRows {
+// Rows side by side are streams of few lines each, which come to new pages at
+// their own times, but the rows after them are one stretch of memory. They are
+// asked for while these are multiplied: `bytes` of rows at `these`, and others
+// after them up to `end`.
+
+// Every line: where codes take work, what they are made of is to be near.
+class NextLines {
  public:
-  static constexpr size_t kLineBytes = 64;
-  static constexpr size_t kPageBytes = 4096;
+  // Where fewer rows follow, these are asked for, which are here already: that
+  // costs less than a question at each step.
+  HWY_INLINE NextLines(const std::byte* these, size_t bytes,
+                       const std::byte* end)
+      : at_(end - these < static_cast<ptrdiff_t>(2 * bytes) ? these
+                                                            : these + bytes) {}
 
-  HWY_INLINE NextRows(const std::byte* first, const std::byte* end)
-      : at_(first), end_(end) {}
+  // Goes on by so many bytes. In a loop as such: many questions at once hold up
+  // the loads behind them.
+  template <size_t kBytes>
+  HWY_INLINE void Ask() {
+    constexpr size_t kLine = 64;
+    HWY_UNROLL(1)
+    for (size_t i = 0; i < kBytes; i += kLine) {
+      __builtin_prefetch(at_ + i, 0, 3);
+    }
+    at_ += kBytes;
+  }
 
-  // Goes on by so many bytes, with a step for each line or page.
-  template <size_t kStep>
-  HWY_INLINE void Ask(size_t bytes) {
+ private:
+  const std::byte* at_;
+};
+
+// One line of every page: where codes are read as they are, the processor sees
+// the streams by itself, and what holds it up is looking up pages.
+class NextPages {
+ public:
+  HWY_INLINE NextPages(const std::byte* these, size_t bytes,
+                       const std::byte* end)
+      : at_(these + std::min(bytes, static_cast<size_t>(end - these))),
+        end_(end) {}
+
+  template <size_t kBytes>
+  HWY_INLINE void Ask() {
+    constexpr size_t kPage = 4096;
     const std::byte* const stop =
-        at_ + std::min(bytes, static_cast<size_t>(end_ - at_));
-    for (; at_ < stop; at_ += kStep) __builtin_prefetch(at_, 0, 3);
+        at_ + std::min(kBytes, static_cast<size_t>(end_ - at_));
+    for (; at_ < stop; at_ += kPage) __builtin_prefetch(at_, 0, 3);
   }
 
  private:

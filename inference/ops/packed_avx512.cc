@@ -21,7 +21,6 @@
 
 #include "hwy/base.h"
 #include "inference/ops/activations.h"
-#include "inference/ops/next_rows.h"
 #include "inference/ops/row_window.h"
 #include "inference/quant/block_types.h"
 #include "verify/base/check.h"
@@ -89,11 +88,9 @@ class Product {
   void Direct(size_t r) const {
     const Window window = At(r);
     const std::byte* const end = rows_ + a_.end * a_.row_bytes;
-    const std::byte* const next =
-        std::min(end, rows_ + (r + kLaneRows) * a_.row_bytes);
     const __m512 total = DirectSixteen<Type>(
-        Rows(window.row), a_.n / kBlockElements / Type::kSubBlocks, a_.x,
-        NextRows(next, end), kSubs);
+        Rows(window.row), a_.n / kBlockElements / Type::kSubBlocks, a_.x, end,
+        kSubs);
     _mm512_mask_storeu_ps(a_.y + window.row, window.lanes, total);
   }
 

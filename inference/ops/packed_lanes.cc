@@ -25,7 +25,6 @@
 // Highway comes after foreach_target.
 #include "hwy/highway.h"
 #include "inference/ops/activations.h"
-#include "inference/ops/next_rows.h"
 #include "inference/ops/row_window.h"
 #include "inference/quant/linear_blocks.h"
 #include "verify/base/check.h"
@@ -130,12 +129,10 @@ class LaneProduct {
   template <size_t kGroups>
   HWY_INLINE void Direct(const RowWindow& window) const {
     const std::byte* const end = rows_ + a_.end * a_.row_bytes;
-    const std::byte* const next =
-        std::min(end, rows_ + (window.row + kGroups * kLanes) * a_.row_bytes);
     alignas(32) float sums[kGroups * kLanes];
     DirectRows<Type, kGroups>(Rows(window.row),
                               a_.n / kActivationElements / Type::kSubBlocks,
-                              a_.x, NextRows(next, end), sums, kSubs);
+                              a_.x, end, sums, kSubs);
     std::memcpy(a_.y + window.row + window.shift, sums + window.shift,
                 window.count * sizeof(float));
   }
@@ -212,7 +209,7 @@ class LaneProduct {
 };
 
 inline constexpr size_t kLaneSlabBytes =
-    kLaneGroups * kLaneSlabBlocks * sizeof(LaneSlab<true, true, true>);
+    kLaneGroups * kLaneSlabBlocks * sizeof(LaneSlab<false, true, true>);
 
 HWY_INLINE void PackedMatMulImpl(const PackedArgs& a) {
   using verify::DType;

@@ -155,8 +155,9 @@ TEST(PackedTest, MatchesTheReference) {
   TestRandom random(22);
   for (const Kernels* kernels : RunnableKernels()) {
     for (const DType dtype : kPacked) {
-      for (const size_t n : {256u, 512u}) {
-        for (const size_t rows : {1u, 15u, 16u, 17u, 40u}) {
+      for (const size_t n : {32u, 96u, 256u, 512u}) {
+        if (!verify::DTypeBytes(dtype, n)) continue;
+        for (const size_t rows : {1u, 8u, 15u, 16u, 17u, 40u}) {
           const PackedMatrix m = RandomPacked(dtype, rows, n, random);
           for (const size_t tokens : {1u, 2u, 7u}) {
             const auto x = Quantize(*kernels, random.Floats(tokens * n), n);
@@ -186,6 +187,56 @@ TEST(PackedTest, MatchesTheReference) {
                 ASSERT_EQ(y[t * (rows + 3) + r], -7.0f);
               }
             }
+          }
+        }
+      }
+    }
+  }
+}
+
+// Codes and activations as far from zero as they go, of either sign: sums of
+// 16 bits have just room for them.
+TEST(PackedTest, LargestCodesDoNotOverflow) {
+  constexpr size_t kColumns = 64;
+  constexpr size_t kRows = 16;
+  constexpr size_t kTokens = 4;
+  const auto sign = [](size_t pattern, size_t i) {
+    return pattern == 0 || (pattern > 1 && i % pattern == 0) ? -1 : 1;
+  };
+  std::vector<std::byte> storage(kRows * kColumns / 32 * 34);
+  for (size_t r = 0; r < kRows; ++r) {
+    for (size_t i = 0; i < kColumns; ++i) {
+      std::byte* const block = storage.data() + (r * kColumns + i) / 32 * 34;
+      SetHalf(block, 1.0f);
+      block[2 + i % 32] = sign(r, i) < 0 ? std::byte{0x80} : std::byte{0x7f};
+    }
+  }
+  TensorView w;
+  w.dtype = DType::kQ8_0;
+  w.rows = kRows;
+  w.cols = kColumns;
+  w.row_bytes = kColumns / 32 * 34;
+  w.data = storage.data();
+  std::vector<float> x(kTokens * kColumns);
+  for (size_t i = 0; i < x.size(); ++i) {
+    x[i] = static_cast<float>(127 * sign(i / kColumns, i % kColumns));
+  }
+  for (const Kernels* kernels : RunnableKernels()) {
+    for (const size_t tokens : {size_t{1}, kTokens}) {
+      for (size_t first = 0; first + tokens <= kTokens; ++first) {
+        const std::vector<float> some(
+            x.begin() + static_cast<ptrdiff_t>(first * kColumns),
+            x.begin() + static_cast<ptrdiff_t>((first + tokens) * kColumns));
+        const auto y =
+            Multiply(*kernels, w, Quantize(*kernels, some, kColumns), 0, kRows);
+        for (size_t t = 0; t < tokens; ++t) {
+          for (size_t r = 0; r < kRows; ++r) {
+            int32_t sum = 0;
+            for (size_t i = 0; i < kColumns; ++i) {
+              sum += (sign(r, i) < 0 ? -128 : 127) * 127 * sign(first + t, i);
+            }
+            ASSERT_EQ(y[t * (kRows + 3) + r], static_cast<float>(sum))
+                << kernels->target << " row " << r << " token " << first + t;
           }
         }
       }
