@@ -36,19 +36,20 @@ HWY_INLINE void QuantizeBlock(const float* x, ActivationBlock* out) {
   out->scale = max / 127.0f + Sum(differences);
   // Blocks next to nothing are nothing: their inverse is beyond a float.
   const VF inverse = hn::Set(d, max > 1e-36f ? 127.0f / max : 0.0f);
-  int32_t sums[2] = {0, 0};
-  alignas(64) int32_t codes[kMaxLanes];
-  for (size_t i = 0; i < kActivationElements; i += lanes) {
-    const auto q = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), inverse));
-    hn::Store(q, hn::RebindToSigned<DF>(), codes);
-    for (size_t j = 0; j < lanes; ++j) {
+  const hn::RebindToSigned<DF> i32;
+  const hn::Rebind<int8_t, DF> i8;
+  int32_t sums[2];
+  for (size_t half = 0; half < 2; ++half) {
+    auto sum = hn::Zero(i32);
+    for (size_t i = 16 * half; i < 16 * half + 16; i += lanes) {
+      const auto q = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), inverse));
       // What is not finite has any code.
-      const int32_t code = codes[j] < -127  ? -127
-                           : codes[j] > 127 ? 127
-                                            : codes[j];
-      out->q[i + j] = static_cast<int8_t>(code);
-      sums[(i + j) / 16] += code;
+      const auto code =
+          hn::Min(hn::Max(q, hn::Set(i32, -127)), hn::Set(i32, 127));
+      hn::StoreU(hn::DemoteTo(i8, code), i8, out->q + i);
+      sum = hn::Add(sum, code);
     }
+    sums[half] = hn::GetLane(hn::SumOfLanes(i32, sum));
   }
   out->minus_sum = -(sums[0] + sums[1]);
   out->minus_half_sum = -sums[0];
