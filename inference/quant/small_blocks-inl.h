@@ -134,7 +134,7 @@ HWY_INLINE void StoreBlocks(const BlockParts& parts, const BlockGroup& group) {
 
 // Where the element of the largest magnitude is put at first, in levels. Few
 // for q4_0, which is to be fast. How they were found: docs/decisions/0008.
-inline constexpr std::array kStartsQ4 = {-8.49f, -7.95f, -7.2f};
+inline constexpr std::array kStartsQ4 = {-8.49f, -7.8f};
 inline constexpr std::array kStartsQ5 = {-16.5f, -16.0f, -15.5f, -15.0f,
                                          15.0f,  15.5f,  16.0f};
 inline constexpr std::array kStartsQ8 = {-127.0f, -127.5f, -126.5f, -126.0f};

@@ -202,7 +202,9 @@ TEST(EncodeBlocksTest, SmallBlocksLoseLessThanRoundingAlone) {
     for (const DType dtype :
          {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1}) {
       const double error = Error(values, ThereAndBack(dtype, values));
-      EXPECT_LT(error, 0.95 * PlainError(dtype, values))
+      // q4_0 is searched least, for speed.
+      const double bound = dtype == DType::kQ4_0 ? 0.96 : 0.95;
+      EXPECT_LT(error, bound * PlainError(dtype, values))
           << verify::DTypeName(dtype) << " " << power;
     }
   }
