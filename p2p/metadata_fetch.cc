@@ -56,7 +56,7 @@ lt::add_torrent_params MakeParams(const DownloadOptions& options,
   lt::add_torrent_params params;
   params.info_hashes = ToLibtorrent(options.magnet.info_hashes);
   params.name = "metadata";
-  params.save_path = ".";  // of a disk that takes nothing
+  params.save_path.assign(1, '.');  // of a disk that takes nothing
   params.flags |=
       lt::torrent_flags::upload_mode | lt::torrent_flags::default_dont_download;
   session.Prepare(params, options.magnet.trackers);

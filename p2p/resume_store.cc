@@ -166,10 +166,9 @@ std::vector<std::byte> EncodeState(const ResumeState& state) {
   append_urls(kTagWebSeed, state.web_seeds);
   AppendField(body, kTagInfo, state.info);
 
-  std::vector<std::byte> out;
-  out.reserve(body.size() + 64);
   const ByteSpan magic = verify::AsBytes({kMagic.data(), kMagic.size()});
-  out.insert(out.end(), magic.begin(), magic.end());
+  std::vector<std::byte> out(magic.begin(), magic.end());
+  out.reserve(body.size() + 64);
   AppendLe<uint32_t>(out, kVersion);
   AppendLe<uint64_t>(out, body.size());
   const Digest digest = verify::Sha256(body);

@@ -42,48 +42,6 @@ constexpr double kFirstWaitSeconds = 1;
 constexpr double kLongestWaitSeconds = 120;
 constexpr int kPollMs = 100;
 
-struct MultiDeleter {
-  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
-};
-
-// One file's part of a batch.
-struct Slice {
-  size_t file_index = 0;
-  uint64_t offset = 0;  // in the file
-  uint64_t size = 0;
-  uint64_t at = 0;  // in the batch's buffer
-};
-
-// Consecutive pieces that one source fetches slice by slice.
-struct Batch {
-  uint32_t first = 0;
-  uint32_t count = 0;
-  std::vector<uint64_t> piece_at;  // count + 1 offsets in `bytes`
-  std::vector<std::byte> bytes;
-  std::vector<Slice> slices;
-  size_t current = 0;  // slice
-};
-
-struct Source {
-  std::string url;
-  HttpRules rules;
-  bool alive = true;
-  int failures = 0;  // in a row
-  int misses = 0;    // files that it has not got, in a row
-  SteadyClock::time_point next_try{};
-  std::set<uint32_t> wrong;  // pieces
-  std::set<size_t> missing_files;
-  std::string told;  // the last reason said to the user
-  size_t running = 0;
-};
-
-// A handle that carries one batch after the other.
-struct Lane {
-  std::unique_ptr<RangeRequest> request;
-  size_t source = 0;
-  std::optional<Batch> batch;
-};
-
 void AppendEncoded(std::string& to, std::string_view part) {
   constexpr std::string_view kHex = "0123456789ABCDEF";
   for (const char c : part) {
@@ -180,6 +138,48 @@ class WebSeeds::Worker {
   }
 
  private:
+  struct MultiDeleter {
+    void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
+  };
+
+  // One file's part of a batch.
+  struct Slice {
+    size_t file_index = 0;
+    uint64_t offset = 0;  // in the file
+    uint64_t size = 0;
+    uint64_t at = 0;  // in the batch's buffer
+  };
+
+  // Consecutive pieces that one source fetches slice by slice.
+  struct Batch {
+    uint32_t first = 0;
+    uint32_t count = 0;
+    std::vector<uint64_t> piece_at;  // count + 1 offsets in `bytes`
+    std::vector<std::byte> bytes;
+    std::vector<Slice> slices;
+    size_t current = 0;  // slice
+  };
+
+  struct Source {
+    std::string url;
+    HttpRules rules;
+    bool alive = true;
+    int failures = 0;  // in a row
+    int misses = 0;    // files that it has not got, in a row
+    SteadyClock::time_point next_try{};
+    std::set<uint32_t> wrong;  // pieces
+    std::set<size_t> missing_files;
+    std::string told;  // the last reason said to the user
+    size_t running = 0;
+  };
+
+  // A handle that carries one batch after the other.
+  struct Lane {
+    std::unique_ptr<RangeRequest> request;
+    size_t source = 0;
+    std::optional<Batch> batch;
+  };
+
   void Run(const std::stop_token& stop) {
     while (!stop.stop_requested()) {
       HearOfFailures();

@@ -155,8 +155,8 @@ HWY_INLINE size_t DotGroups(const std::byte* rows, size_t row_bytes, size_t r,
   for (; r + kRows <= num_rows; r += kRows) {
     const std::byte* const group = rows + r * row_bytes;
     // Several tokens have more to do than to wait.
-    const auto left = static_cast<size_t>(end - group);
-    NextPages next(group, num_tokens == 1 ? kRows * row_bytes : left, end);
+    NextPages next = num_tokens == 1 ? NextPages(group, kRows * row_bytes, end)
+                                     : NextPages::None();
     size_t t = 0;
     for (; t + kTokens <= num_tokens; t += kTokens) {
       DotTile<Row, kRows, kTokens>(group, row_bytes, x + t * n, n,

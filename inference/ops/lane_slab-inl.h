@@ -182,7 +182,7 @@ HWY_INLINE void MakeGroups(V (&v)[2][kTokens], size_t t) {
 // Signed codes of groups times the bytes of token t: there is room for two
 // products in 16 bits and no more.
 template <class Factor, size_t kTokens, size_t kGroups>
-HWY_INLINE void AddSigned(const Factor (&w)[kGroups], VLB x, bool first,
+HWY_INLINE void AddSigned(const Factor (&w)[kGroups], VLB x,
                           VLI (&sums)[kGroups][kTokens], size_t t) {
   VLB signs[kGroups];
   HWY_UNROLL(2)
@@ -200,7 +200,7 @@ HWY_INLINE void AddSigned(const Factor (&w)[kGroups], VLB x, bool first,
   MakeGroups(wide);
   HWY_UNROLL(2)
   for (size_t g = 0; g < kGroups; ++g) {
-    sums[g][t] = first ? wide[g] : hn::Add(sums[g][t], wide[g]);
+    sums[g][t] = hn::Add(sums[g][t], wide[g]);
   }
   MakeGroups(sums, t);
 }
@@ -216,12 +216,16 @@ HWY_INLINE void SlabSums(const LaneSlabOf<Type>* const (&slabs)[kGroups],
   const LB d8;
   const LI d32;
   VLS narrow[kGroups][kTokens];
-  if constexpr (kHasMagnitudes<Type>) {
+  if constexpr (Type::kLargest == 0) {
     HWY_UNROLL(2)
     for (size_t g = 0; g < kGroups; ++g) {
       HWY_UNROLL(4)
       for (size_t t = 0; t < kTokens; ++t) {
-        sums[g][t] = hn::Load(d32, slabs[g]->missing);
+        if constexpr (kHasMagnitudes<Type>) {
+          sums[g][t] = hn::Load(d32, slabs[g]->missing);
+        } else {
+          sums[g][t] = hn::Zero(d32);
+        }
       }
     }
   }
@@ -239,7 +243,7 @@ HWY_INLINE void SlabSums(const LaneSlabOf<Type>* const (&slabs)[kGroups],
       std::memcpy(&four, x[t * x_stride].q + 4 * j, sizeof(four));
       const auto bytes = hn::BitCast(d8, hn::Set(d32, four));
       if constexpr (Type::kLargest == 0) {
-        AddSigned(w, bytes, j == begin && !kHasMagnitudes<Type>, sums, t);
+        AddSigned(w, bytes, sums, t);
       } else {
         HWY_UNROLL(2)
         for (size_t g = 0; g < kGroups; ++g) {

@@ -77,9 +77,10 @@ bool VerifyEd25519(const MinisignPublicKey& key, ByteSpan message,
 
 std::vector<std::byte> WithComment(ByteSpan signature,
                                    std::string_view comment) {
-  std::vector<std::byte> bytes(signature.begin(), signature.end());
-  const ByteSpan text = AsBytes(comment);
-  bytes.insert(bytes.end(), text.begin(), text.end());
+  std::vector<std::byte> bytes(signature.size() + comment.size());
+  const auto text =
+      std::copy(signature.begin(), signature.end(), bytes.begin());
+  std::ranges::copy(AsBytes(comment), text);
   return bytes;
 }
 
