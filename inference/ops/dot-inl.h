@@ -18,7 +18,7 @@
 #include <cstring>
 
 #include "hwy/highway.h"
-#include "inference/ops/next_rows.h"
+#include "inference/ops/kernels.h"
 #include "verify/base/load_bytes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -100,10 +100,12 @@ HWY_INLINE VF LoadTail(const float* x, size_t i, size_t n) {
 
 HWY_INLINE float Sum(VF v) { return hn::GetLane(hn::SumOfLanes(DF(), v)); }
 
-// Some rows with some tokens. Sums of every row and token stay in registers.
+// Some rows, so many `apart`, with some tokens. Sums of every row and token
+// stay in registers.
 template <class Row, size_t kRows, size_t kTokens>
-HWY_INLINE void DotTile(const std::byte* rows, size_t row_bytes, const float* x,
-                        size_t n, float* y, size_t y_stride, NextPages& next) {
+HWY_INLINE void DotTile(const std::byte* rows, size_t row_bytes, size_t apart,
+                        const float* x, size_t n, float* y, size_t y_stride) {
+  const size_t stride = apart * row_bytes;
   const DF d;
   const size_t lanes = hn::Lanes(d);
   VF sums[kRows][kTokens];
@@ -114,11 +116,10 @@ HWY_INLINE void DotTile(const std::byte* rows, size_t row_bytes, const float* x,
   }
   size_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    next.Ask<kRows * hn::MaxLanes(DF()) * Row::kElementBytes>();
     VF w[kRows];
     HWY_UNROLL(8)
     for (size_t r = 0; r < kRows; ++r) {
-      w[r] = Row::Load(rows + r * row_bytes, i);
+      w[r] = Row::Load(rows + r * stride, i);
     }
     HWY_UNROLL(4)
     for (size_t t = 0; t < kTokens; ++t) {
@@ -133,15 +134,17 @@ HWY_INLINE void DotTile(const std::byte* rows, size_t row_bytes, const float* x,
     for (size_t t = 0; t < kTokens; ++t) {
       const VF v = LoadTail(x + t * n, i, n);
       for (size_t r = 0; r < kRows; ++r) {
-        sums[r][t] = hn::MulAdd(LoadTail<Row>(rows + r * row_bytes, i, n), v,
-                                sums[r][t]);
+        sums[r][t] =
+            hn::MulAdd(LoadTail<Row>(rows + r * stride, i, n), v, sums[r][t]);
       }
     }
   }
   HWY_UNROLL(4)
   for (size_t t = 0; t < kTokens; ++t) {
     HWY_UNROLL(8)
-    for (size_t r = 0; r < kRows; ++r) y[t * y_stride + r] = Sum(sums[r][t]);
+    for (size_t r = 0; r < kRows; ++r) {
+      y[t * y_stride + r * apart] = Sum(sums[r][t]);
+    }
   }
 }
 
@@ -151,27 +154,23 @@ template <class Row, size_t kRows, size_t kTokens>
 HWY_INLINE size_t DotGroups(const std::byte* rows, size_t row_bytes, size_t r,
                             size_t num_rows, const float* x, size_t num_tokens,
                             size_t n, float* y, size_t y_stride) {
-  const std::byte* const end = rows + num_rows * row_bytes;
   for (; r + kRows <= num_rows; r += kRows) {
     const std::byte* const group = rows + r * row_bytes;
-    // Several tokens have more to do than to wait.
-    NextPages next = num_tokens == 1 ? NextPages(group, kRows * row_bytes, end)
-                                     : NextPages::None();
     size_t t = 0;
     for (; t + kTokens <= num_tokens; t += kTokens) {
-      DotTile<Row, kRows, kTokens>(group, row_bytes, x + t * n, n,
-                                   y + t * y_stride + r, y_stride, next);
+      DotTile<Row, kRows, kTokens>(group, row_bytes, 1, x + t * n, n,
+                                   y + t * y_stride + r, y_stride);
     }
     if constexpr (kTokens > 2) {
       if (t + 2 <= num_tokens) {
-        DotTile<Row, kRows, 2>(group, row_bytes, x + t * n, n,
-                               y + t * y_stride + r, y_stride, next);
+        DotTile<Row, kRows, 2>(group, row_bytes, 1, x + t * n, n,
+                               y + t * y_stride + r, y_stride);
         t += 2;
       }
     }
     if (t < num_tokens) {
-      DotTile<Row, kRows, 1>(group, row_bytes, x + t * n, n,
-                             y + t * y_stride + r, y_stride, next);
+      DotTile<Row, kRows, 1>(group, row_bytes, 1, x + t * n, n,
+                             y + t * y_stride + r, y_stride);
     }
   }
   return r;
@@ -181,14 +180,18 @@ template <class Row>
 HWY_INLINE void DotPlainRows(const std::byte* rows, size_t row_bytes,
                              size_t num_rows, const float* x, size_t num_tokens,
                              size_t n, float* y, size_t y_stride) {
-  // One token is as fast as the weights come: eight streams and pages that are
-  // asked for early read faster than four. For more tokens 12 sums, 3 weights
-  // and an activation fill 16 registers.
   size_t r = 0;
   if (num_tokens == 1) {
-    r = DotGroups<Row, 8, 1>(rows, row_bytes, r, num_rows, x, 1, n, y,
-                             y_stride);
+    // As fast as the weights come: in so many streams, each of which goes on
+    // from row to row.
+    const size_t apart = num_rows / kRowStreams;
+    for (size_t i = 0; i < apart; ++i) {
+      DotTile<Row, kRowStreams, 1>(rows + i * row_bytes, row_bytes, apart, x, n,
+                                   y + i, y_stride);
+    }
+    r = kRowStreams * apart;
   } else {
+    // 12 sums, 3 weights and an activation fill 16 registers.
     r = DotGroups<Row, 3, 4>(rows, row_bytes, r, num_rows, x, num_tokens, n, y,
                              y_stride);
   }

@@ -13,7 +13,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 #include <utility>
 
 #include "hwy/highway.h"
@@ -22,7 +21,6 @@
 #include "inference/ops/lane_rows-inl.h"
 #include "inference/ops/lane_scales-inl.h"
 #include "inference/ops/lane_sums-inl.h"
-#include "inference/ops/next_rows.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace inference {
@@ -155,14 +153,26 @@ template <class Type>
 inline constexpr size_t kDirectGroups =
     Type::kSubBlocks == 1 && !HasTwo<Type> ? 2 : 1;
 
-// kGroups vectors of rows times one token.
+// Asks for kBytes of each row some lines further on. The processor sees that
+// rows are read one line after the other, but comes late to each page.
+template <size_t kBytes>
+HWY_INLINE void AskAhead(const LaneBlocks& rows, size_t num_rows) {
+  constexpr size_t kAhead = 320;
+  constexpr size_t kLine = 64;
+  for (size_t i = 0; i < kBytes; i += kLine) {
+    HWY_UNROLL(8)
+    for (size_t r = 0; r < num_rows; ++r) {
+      __builtin_prefetch(rows.at(r) + kAhead + i, 0, 3);
+    }
+  }
+}
+
+// kGroups vectors of rows times one token. Rows are best apart by as many as
+// are taken one after the other, so that each is a stream that goes on.
 template <class Type, size_t kGroups, size_t... kSubs>
 HWY_INLINE void DirectRows(LaneBlocks rows, size_t num_blocks,
-                           const ActivationBlock* x, const std::byte* end,
-                           float* sums, std::index_sequence<kSubs...>) {
-  constexpr size_t kBytes = kGroups * kLanes * Type::kBlockBytes;
-  using Next = std::conditional_t<kGroups == 1, NextLines, NextPages>;
-  Next next(rows.base, kGroups * kLanes * rows.stride, end);
+                           const ActivationBlock* x, float* sums,
+                           std::index_sequence<kSubs...>) {
   const LF d;
   VLF totals[kGroups];
   for (size_t g = 0; g < kGroups; ++g) totals[g] = hn::Zero(d);
@@ -170,7 +180,7 @@ HWY_INLINE void DirectRows(LaneBlocks rows, size_t num_blocks,
   size_t b = 0;
   if constexpr (kRowParts == 1 && HasTwo<Type> && Type::kSubBlocks == 1) {
     for (; b + 2 <= num_blocks; b += 2) {
-      next.template Ask<2 * kBytes>();
+      AskAhead<Type::kBlockBytes>(rows, kGroups * kLanes);
       HWY_UNROLL(2)
       for (size_t g = 0; g < kGroups; ++g) {
         LaneBlocks group = {rows.base + g * kLanes * rows.stride, rows.stride};
@@ -186,7 +196,7 @@ HWY_INLINE void DirectRows(LaneBlocks rows, size_t num_blocks,
     }
   }
   for (; b < num_blocks; ++b) {
-    next.template Ask<kBytes>();
+    AskAhead<Type::kBlockBytes>(rows, kGroups * kLanes);
     HWY_UNROLL(2)
     for (size_t g = 0; g < kGroups; ++g) {
       const LaneBlocks group = {rows.base + g * kLanes * rows.stride,

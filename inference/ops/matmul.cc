@@ -15,7 +15,11 @@ namespace {
 constexpr size_t kMinDecodeRangeBytes = 64 << 10;
 constexpr size_t kMaxDecodeRangeBytes = 1 << 20;
 constexpr size_t kDecodeRangesPerThread = 16;
-constexpr size_t kTileRows = 8;
+// The rows of such a range are a multiple of kRowStreams and of tiles, or with
+// packed weights an odd multiple of the streams that they are read in: then no
+// two streams have their lines in the same places of the first cache.
+constexpr size_t kTileRows = 2 * kRowStreams;
+constexpr size_t kPackedStreams = 16;
 
 // Tokens that rows are multiplied with as they lie. For more it pays to lay
 // both out anew.
@@ -84,14 +88,13 @@ size_t MatMul::RowsPerRange(const MatMulJob& job, Way way,
                       most);
   }
   if (way == Way::kPacked && job.num_tokens > 1) return kSlabRows;
-  // Of q8_0 there is so little to compute that the processor keeps enough reads
-  // under way by itself; long ranges measured 7 % slower there.
-  if (w.dtype == verify::DType::kQ8_0) {
-    decode_range_bytes = kMinDecodeRangeBytes;
+  const size_t rows = std::min<size_t>(
+      decode_range_bytes / std::max<size_t>(1, w.row_bytes), 1024);
+  if (way == Way::kPacked) {
+    const size_t apart = std::max<size_t>(1, rows / kPackedStreams);
+    return ((apart - 1) | 1) * kPackedStreams;
   }
-  const size_t rows = decode_range_bytes / std::max<size_t>(1, w.row_bytes);
-  const size_t tile = way == Way::kPacked ? kPackedRows : kTileRows;
-  return std::clamp<size_t>(rows / tile * tile, tile, 1024);
+  return std::max(rows / kTileRows * kTileRows, kTileRows);
 }
 
 size_t MatMul::FindActivations(const MatMulJob& job, Way way) {

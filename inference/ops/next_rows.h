@@ -48,8 +48,6 @@ class NextPages {
                        const std::byte* end)
       : at_(these + std::min(bytes, static_cast<size_t>(end - these))),
         end_(end) {}
-  // Asks for nothing.
-  HWY_INLINE static NextPages None() { return NextPages(nullptr, 0, nullptr); }
 
   template <size_t kBytes>
   HWY_INLINE void Ask() {

@@ -95,11 +95,11 @@ class LaneProduct {
   HWY_INLINE void Run() const {
     if (a_.num_tokens == 1) {
       constexpr size_t kGroups = kDirectGroups<Type>;
-      size_t r = a_.begin;
-      for (; r + kGroups * kLanes <= a_.end; r += kGroups * kLanes) {
-        Direct<kGroups>({r, 0, kGroups * kLanes});
-      }
-      for (; r < a_.end; r += kLanes) Direct<1>(At(r));
+      constexpr size_t kStreams = kGroups * kLanes;
+      const size_t apart = (a_.end - a_.begin) / kStreams;
+      for (size_t i = 0; i < apart; ++i) Streams<kGroups>(a_.begin + i, apart);
+      size_t r = a_.begin + kStreams * apart;
+      for (; r < a_.end; r += kLanes) Direct(At(r));
       return;
     }
     for (size_t r = a_.begin; r < a_.end; r += kLaneGroups * kLanes) {
@@ -125,16 +125,28 @@ class LaneProduct {
     return {rows_ + row * a_.row_bytes, a_.row_bytes};
   }
 
-  // Rows from window.row on, of which those of the window are wanted.
+  // Rows from `row` on, so many apart.
   template <size_t kGroups>
-  HWY_INLINE void Direct(const RowWindow& window) const {
-    const std::byte* const end = rows_ + a_.end * a_.row_bytes;
+  HWY_INLINE void Streams(size_t row, size_t apart) const {
     alignas(32) float sums[kGroups * kLanes];
-    DirectRows<Type, kGroups>(Rows(window.row),
-                              a_.n / kActivationElements / Type::kSubBlocks,
-                              a_.x, end, sums, kSubs);
+    Direct<kGroups>({rows_ + row * a_.row_bytes, apart * a_.row_bytes}, sums);
+    for (size_t i = 0; i < kGroups * kLanes; ++i) {
+      a_.y[row + i * apart] = sums[i];
+    }
+  }
+
+  // Rows from window.row on, of which those of the window are wanted.
+  HWY_INLINE void Direct(const RowWindow& window) const {
+    alignas(32) float sums[kLanes];
+    Direct<1>(Rows(window.row), sums);
     std::memcpy(a_.y + window.row + window.shift, sums + window.shift,
                 window.count * sizeof(float));
+  }
+
+  template <size_t kGroups>
+  HWY_INLINE void Direct(const LaneBlocks& rows, float* sums) const {
+    DirectRows<Type, kGroups>(
+        rows, a_.n / kActivationElements / Type::kSubBlocks, a_.x, sums, kSubs);
   }
 
   template <size_t kGroups>

@@ -42,7 +42,7 @@ TEST(FloatProductsTest, DotRowsMatchesTheReference) {
   for (const Kernels* kernels : RunnableKernels()) {
     for (const DType dtype : kPlainTypes) {
       for (const size_t n : kLengths) {
-        for (const size_t rows : {1u, 3u, 4u, 9u}) {
+        for (const size_t rows : {1u, 3u, 5u, 6u, 9u, 13u, 20u}) {
           const Matrix m = RandomMatrix(dtype, rows, n, n % 4, random);
           const std::vector<float> x = random.Floats(n);
           std::vector<float> out(rows + 1, -7.0f);
@@ -79,7 +79,7 @@ TEST(FloatProductsTest, SeveralTokensGiveTheBitsOfOne) {
   for (const Kernels* kernels : RunnableKernels()) {
     for (const DType dtype : kPlainTypes) {
       for (const size_t n : {1u, 17u, 32u, 100u, 172u, 256u}) {
-        for (const size_t rows : {1u, 3u, 4u, 7u, 8u}) {
+        for (const size_t rows : {1u, 3u, 4u, 7u, 8u, 13u}) {
           for (size_t tokens = 1; tokens <= 9; ++tokens) {
             const Matrix m = RandomMatrix(dtype, rows, n, 1, random);
             const std::vector<float> x = random.Floats(n * tokens);
