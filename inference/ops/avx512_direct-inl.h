@@ -8,15 +8,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 #include <utility>
 
 #include "hwy/base.h"
 #include "inference/ops/activations.h"
+#include "inference/ops/ask_ahead.h"
 #include "inference/ops/avx512_codes-inl.h"
 #include "inference/ops/avx512_scales-inl.h"
 #include "inference/ops/avx512_sums-inl.h"
-#include "inference/ops/next_rows.h"
 
 namespace inference::avx512 {
 
@@ -116,20 +115,17 @@ HWY_INLINE __m512 DirectQuad(RowBlocks rows, const ActivationBlock* x,
   return total;
 }
 
-// 16 rows times one token.
+// 16 rows times one token. Rows are best apart by as many as are taken one
+// after the other, so that each is a stream that goes on.
 template <class Type, size_t... kSubs>
 HWY_INLINE __m512 DirectSixteen(RowBlocks rows, size_t num_blocks,
-                                const ActivationBlock* x, const std::byte* end,
+                                const ActivationBlock* x,
                                 std::index_sequence<kSubs...>) {
-  constexpr size_t kBytes = kLaneRows * Type::kBlockBytes;
-  constexpr bool kFour = requires { Type::Quad(rows.base); };
-  using Next = std::conditional_t<kFour, NextPages, NextLines>;
-  Next next(rows.base, kLaneRows * rows.stride, end);
   __m512 total = _mm512_setzero_ps();
   size_t b = 0;
-  if constexpr (kFour) {
+  if constexpr (requires { Type::Quad(rows.base); }) {
     for (; b + 4 <= num_blocks; b += 4) {
-      next.template Ask<4 * kBytes>();
+      AskAhead<4 * Type::kBlockBytes>(rows.base, rows.stride, kLaneRows);
       total = DirectQuad<Type>(rows, x, total);
       rows.base += 4 * Type::kBlockBytes;
       x += 4;
@@ -137,7 +133,7 @@ HWY_INLINE __m512 DirectSixteen(RowBlocks rows, size_t num_blocks,
   }
   LaneScales scales;
   for (; b < num_blocks; ++b) {
-    next.template Ask<kBytes>();
+    AskAhead<Type::kBlockBytes>(rows.base, rows.stride, kLaneRows);
     Type::Scales(rows, &scales);
     ((total = DirectSub<Type, kSubs>(rows, scales, x[kSubs], total)), ...);
     rows.base += Type::kBlockBytes;

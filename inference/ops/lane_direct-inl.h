@@ -17,6 +17,7 @@
 
 #include "hwy/highway.h"
 #include "inference/ops/activations.h"
+#include "inference/ops/ask_ahead.h"
 #include "inference/ops/lane_codes-inl.h"
 #include "inference/ops/lane_rows-inl.h"
 #include "inference/ops/lane_scales-inl.h"
@@ -153,20 +154,6 @@ template <class Type>
 inline constexpr size_t kDirectGroups =
     Type::kSubBlocks == 1 && !HasTwo<Type> ? 2 : 1;
 
-// Asks for kBytes of each row some lines further on. The processor sees that
-// rows are read one line after the other, but comes late to each page.
-template <size_t kBytes>
-HWY_INLINE void AskAhead(const LaneBlocks& rows, size_t num_rows) {
-  constexpr size_t kAhead = 320;
-  constexpr size_t kLine = 64;
-  for (size_t i = 0; i < kBytes; i += kLine) {
-    HWY_UNROLL(8)
-    for (size_t r = 0; r < num_rows; ++r) {
-      __builtin_prefetch(rows.at(r) + kAhead + i, 0, 3);
-    }
-  }
-}
-
 // kGroups vectors of rows times one token. Rows are best apart by as many as
 // are taken one after the other, so that each is a stream that goes on.
 template <class Type, size_t kGroups, size_t... kSubs>
@@ -180,7 +167,7 @@ HWY_INLINE void DirectRows(LaneBlocks rows, size_t num_blocks,
   size_t b = 0;
   if constexpr (kRowParts == 1 && HasTwo<Type> && Type::kSubBlocks == 1) {
     for (; b + 2 <= num_blocks; b += 2) {
-      AskAhead<Type::kBlockBytes>(rows, kGroups * kLanes);
+      AskAhead<Type::kBlockBytes>(rows.base, rows.stride, kGroups * kLanes);
       HWY_UNROLL(2)
       for (size_t g = 0; g < kGroups; ++g) {
         LaneBlocks group = {rows.base + g * kLanes * rows.stride, rows.stride};
@@ -196,7 +183,7 @@ HWY_INLINE void DirectRows(LaneBlocks rows, size_t num_blocks,
     }
   }
   for (; b < num_blocks; ++b) {
-    AskAhead<Type::kBlockBytes>(rows, kGroups * kLanes);
+    AskAhead<Type::kBlockBytes>(rows.base, rows.stride, kGroups * kLanes);
     HWY_UNROLL(2)
     for (size_t g = 0; g < kGroups; ++g) {
       const LaneBlocks group = {rows.base + g * kLanes * rows.stride,

@@ -55,7 +55,10 @@ class Product {
 
   void Run() const {
     if (a_.num_tokens == 1) {
-      for (size_t r = a_.begin; r < a_.end; r += kLaneRows) Direct(r);
+      const size_t apart = (a_.end - a_.begin) / kLaneRows;
+      for (size_t i = 0; i < apart; ++i) Streams(a_.begin + i, apart);
+      size_t r = a_.begin + kLaneRows * apart;
+      for (; r < a_.end; r += kLaneRows) Direct(r);
       return;
     }
     for (size_t r = a_.begin; r < a_.end; r += 2 * kLaneRows) {
@@ -85,13 +88,24 @@ class Product {
     return {rows_ + row * a_.row_bytes, a_.row_bytes};
   }
 
+  // 16 rows from `row` on, so many apart.
+  void Streams(size_t row, size_t apart) const {
+    alignas(64) float sums[kLaneRows];
+    _mm512_store_ps(sums,
+                    Direct({rows_ + row * a_.row_bytes, apart * a_.row_bytes}));
+    for (size_t i = 0; i < kLaneRows; ++i) a_.y[row + i * apart] = sums[i];
+  }
+
+  // The rows of the window of row r.
   void Direct(size_t r) const {
     const Window window = At(r);
-    const std::byte* const end = rows_ + a_.end * a_.row_bytes;
-    const __m512 total = DirectSixteen<Type>(
-        Rows(window.row), a_.n / kBlockElements / Type::kSubBlocks, a_.x, end,
-        kSubs);
-    _mm512_mask_storeu_ps(a_.y + window.row, window.lanes, total);
+    _mm512_mask_storeu_ps(a_.y + window.row, window.lanes,
+                          Direct(Rows(window.row)));
+  }
+
+  HWY_INLINE __m512 Direct(const RowBlocks& rows) const {
+    return DirectSixteen<Type>(rows, a_.n / kBlockElements / Type::kSubBlocks,
+                               a_.x, kSubs);
   }
 
   template <size_t kGroups>
