@@ -42,7 +42,7 @@ TEST(FloatProductsTest, DotRowsMatchesTheReference) {
   for (const Kernels* kernels : RunnableKernels()) {
     for (const DType dtype : kPlainTypes) {
       for (const size_t n : kLengths) {
-        for (const size_t rows : {1u, 3u, 5u, 6u, 9u, 13u, 20u}) {
+        for (const size_t rows : {1u, 3u, 4u, 5u, 6u, 9u, 13u, 20u}) {
           const Matrix m = RandomMatrix(dtype, rows, n, n % 4, random);
           const std::vector<float> x = random.Floats(n);
           std::vector<float> out(rows + 1, -7.0f);
